@@ -1,0 +1,128 @@
+/*
+ * Configuration: one file (with includes) becomes one immutable, counted struct conf. Every key is
+ * a row of the schema table; all problems of a file are reported in one run. Pure but for reading
+ * files and the environment.
+ * Runs on: loop (and both programs' start-up). Lanes may read a conf they were given.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_DEFAULT_FILE "/etc/coldmail.conf"
+
+/* A step of a sequence. Strings are never NULL ("" when absent) unless it says so. */
+struct conf_step {
+	const char *name;
+	const char *template_path; /* absolute */
+	const char
+		*template_source; /* the file's text, read when the configuration was; NULL: none */
+	int64_t after_ms; /* after the step before went out; 0 for the first */
+	bool same_thread; /* thread = same */
+};
+
+struct conf_identity {
+	const char *organisation, *postal_address, *opt_out_line;
+	const char *unsubscribe_url; /* "" : none */
+};
+
+struct conf_window {
+	int from_min, to_min; /* minutes after midnight, local; from < to <= 1440 */
+};
+
+struct conf_campaign {
+	const char *name;
+	const struct conf_mailbox **mailboxes; /* n_mailboxes, in the file's order */
+	size_t n_mailboxes;
+	bool start_auto;
+	const char *timezone; /* IANA name; "UTC" when absent */
+	unsigned days; /* bit 0 = Monday … bit 6 = Sunday; enforced later */
+	struct conf_window *windows; /* enforced later */
+	size_t n_windows;
+	const char *holidays; /* "none", "us" or an absolute path; enforced later */
+	int domain_daily_limit; /* 0: none; enforced later */
+	int canary; /* 0: none; enforced later */
+	int64_t recontact_ms; /* CLOCK_NEVER_MS: never */
+	int64_t expire_ms;
+	struct conf_identity identity; /* the campaign's own, else the general one */
+	struct conf_step *steps;
+	size_t n_steps;
+	const char *file; /* where the section starts */
+	int line;
+};
+
+struct conf_mailbox {
+	const char *address; /* canonical */
+	const char *name; /* "" : none */
+	const char *smtp; /* URL */
+	int daily_limit;
+	int64_t gap_min_ms, gap_max_ms;
+	const char *timezone;
+	int *ramp; /* n_ramp; enforced later */
+	size_t n_ramp;
+	int connections;
+	const char *file;
+	int line;
+};
+
+struct conf {
+	const char *file; /* as given */
+	const char *store; /* "sqlite:/path" */
+	const char *store_path; /* absolute path of the SQLite file */
+	int64_t store_timeout_ms, stop_timeout_ms;
+	int log_level; /* syslog priority */
+	int log_format; /* enum log_format */
+	const char *control_socket;
+	struct conf_identity identity;
+	struct conf_mailbox *mailboxes;
+	size_t n_mailboxes;
+	struct conf_campaign *campaigns;
+	size_t n_campaigns;
+	int ceiling_per_min; /* `ceiling` */
+	uint64_t generation; /* set by conf_load: 1, 2, 3 … in this process */
+};
+
+/* One problem found in a file. */
+struct conf_problem {
+	bool is_warning;
+	const char *file;
+	int line;
+	const char *text; /* "what, and what was expected" */
+};
+struct conf_problems {
+	struct conf_problem *v;
+	size_t n, n_errors;
+};
+
+/* Reads FILE. Always fills RET_PROBLEMS (end with conf_problems_done). 0: *RET_CONF is a
+ * reference the caller owns (conf_unref); CM_EINVAL: at least one error, *RET_CONF untouched. */
+int conf_load(const char *file, const struct conf **ret_conf, struct conf_problems *ret_problems)
+	__attribute__((warn_unused_result));
+void conf_problems_done(struct conf_problems *p);
+
+const struct conf *conf_ref(const struct conf *c);
+void conf_unref(const struct conf *c); /* NULL is accepted */
+
+/* NULL when there is none of that name. Borrowed from C. */
+const struct conf_mailbox *conf_find_mailbox(const struct conf *c, const char *address);
+const struct conf_campaign *conf_find_campaign(const struct conf *c, const char *name);
+/* Index of a step in its campaign; -1 when there is none. */
+int conf_find_step(const struct conf_campaign *c, const char *name);
+
+/* The lines of difference between two generations for people ("+ mailbox x", "~ campaign y: gap
+ * 12min-24min -> 5min"), one per element; keys flagged RESTART say that they keep their old value.
+ * The caller owns the result (a NULL-terminated array, conf_diff_free). */
+char **conf_diff(const struct conf *old, const struct conf *new);
+void conf_diff_free(char **lines);
+
+/* Where the control socket is, without a full load: for coldmailctl, which must find the daemon
+ * even when the file has errors elsewhere. NULL when the file says nothing usable: the default. The
+ * caller owns the result. */
+char *conf_find_socket(const char *file);
+#define CONF_DEFAULT_SOCKET "/run/coldmail/control.sock"
+#define CONF_DEFAULT_STORE  "sqlite:/var/lib/coldmail/coldmail.db"
+
+/* The schema as troff for coldmail.conf(5) / as lines "section.key type default": for the lint that
+ * holds sample file and man page against it. The caller owns the result. */
+char *conf_schema_dump(void);

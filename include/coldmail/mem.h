@@ -1,0 +1,33 @@
+/*
+ * Memory: allocation that cannot fail. Durable state makes an abort safe, so running out of
+ * memory ends the process (systemd restarts it) instead of travelling through every caller.
+ * Runs on: any.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All return memory that the caller owns and ends with free(). They never return NULL; a size of
+ * zero gives a pointer that can be freed. */
+void *xmalloc(size_t n) __attribute__((malloc, warn_unused_result));
+void *xcalloc(size_t n, size_t size) __attribute__((malloc, warn_unused_result));
+void *xrealloc(void *p, size_t n) __attribute__((warn_unused_result));
+char *xstrdup(const char *s) __attribute__((malloc, warn_unused_result)); /* NULL gives NULL */
+char *xstrndup(const char *s, size_t n) __attribute__((malloc, warn_unused_result));
+void *xmemdup(const void *p, size_t n) __attribute__((malloc, warn_unused_result));
+char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2), warn_unused_result));
+
+/* Grows ARRAY (a pointer lvalue) so that it has room for NEED elements; CAP is its capacity. */
+#define mem_grow(array, cap, need)                                                                 \
+	do {                                                                                       \
+		if ((size_t)(need) > (size_t)(cap)) {                                              \
+			(cap) = mem_grown((cap), (need));                                          \
+			(array) = xrealloc((array), (size_t)(cap) * sizeof *(array));              \
+		}                                                                                  \
+	} while (0)
+size_t mem_grown(size_t cap, size_t need);
+
+/* Overwrites memory that held a secret; the compiler may not drop it. */
+void mem_wipe(void *p, size_t n);
