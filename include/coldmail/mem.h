@@ -31,3 +31,16 @@ size_t mem_grown(size_t cap, size_t need);
 
 /* Overwrites memory that held a secret; the compiler may not drop it. */
 void mem_wipe(void *p, size_t n);
+
+/* An arena: many small allocations with one end. Zero-initialise it. Memory from it is never freed
+ * singly; mem_arena_done() ends all of it. Not for two threads at once. */
+struct mem_block;
+struct mem_arena {
+	struct mem_block *head; /* owned */
+};
+void *mem_arena_get(struct mem_arena *a, size_t n) __attribute__((warn_unused_result)); /* zeroed */
+char *mem_arena_dup(struct mem_arena *a, const char *s);            /* NULL gives NULL */
+char *mem_arena_ndup(struct mem_arena *a, const char *s, size_t n); /* exactly N bytes and a NUL */
+char *mem_arena_printf(struct mem_arena *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void mem_arena_done(struct mem_arena *a);

@@ -82,3 +82,68 @@ void mem_wipe(void *p, size_t n)
 {
 	explicit_bzero(p, n);
 }
+
+/* ---- arena ----------------------------------------------------------------------------------- */
+
+#define ARENA_BLOCK 4000
+
+struct mem_block {
+	struct mem_block *next;
+	size_t used, size;
+	_Alignas(max_align_t) char data[];
+};
+
+void *mem_arena_get(struct mem_arena *a, size_t n)
+{
+	struct mem_block *b = a->head;
+	const size_t align = _Alignof(max_align_t);
+
+	n = (n + align - 1) / align * align;
+	if (!b || b->size - b->used < n) {
+		size_t size = n > ARENA_BLOCK ? n : ARENA_BLOCK;
+
+		b = xmalloc(sizeof *b + size);
+		*b = (struct mem_block){ .next = a->head, .size = size };
+		a->head = b;
+	}
+	void *p = b->data + b->used;
+	b->used += n;
+	return memset(p, 0, n);
+}
+
+char *mem_arena_ndup(struct mem_arena *a, const char *s, size_t n)
+{
+	char *p = mem_arena_get(a, n + 1);
+
+	if (n)
+		memcpy(p, s, n);
+	return p;
+}
+
+char *mem_arena_dup(struct mem_arena *a, const char *s)
+{
+	return s ? mem_arena_ndup(a, s, strlen(s)) : NULL;
+}
+
+char *mem_arena_printf(struct mem_arena *a, const char *fmt, ...)
+{
+	char *heap = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vasprintf(&heap, fmt, ap);
+	va_end(ap);
+	bug_if(n < 0 || !heap, "out of memory: vasprintf");
+	char *p = mem_arena_ndup(a, heap, (size_t)n);
+	free(heap);
+	return p;
+}
+
+void mem_arena_done(struct mem_arena *a)
+{
+	for (struct mem_block *b = a->head, *next; b; b = next) {
+		next = b->next;
+		free(b);
+	}
+	a->head = NULL;
+}

@@ -1,0 +1,175 @@
+/*
+ * Leads: the canonical address, the states a lead may be in and the legal moves between them, the
+ * record as it travels, and the CSV it comes from. Pure: no store, no clock, no network.
+ * Runs on: any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* ---- addresses -------------------------------------------------------------------------------- */
+
+#define LEAD_ADDRESS_MAX 254 /* RFC 5321 4.5.3.1.3 less the angle brackets */
+
+/* The one canonical form used as key at every boundary: white space trimmed, an optional
+ * "Name <addr>" or "mailto:" wrapper taken off, everything lower-cased (the local part, too: no
+ * provider in use tells Bob@ from bob@), a quoted local part unquoted where it needs no quotes, the
+ * domain as A-labels (IDNA 2008 through libidn2), a final dot dropped. RFC 5321 4.1.2, 6531.
+ * 0: *RET is owned by the caller. CM_EINVAL: *RET_WHY (static text) says what is wrong, for a
+ * person; outputs otherwise untouched. A non-ASCII local part is refused (needs SMTPUTF8). */
+int lead_address_canonical(const char *raw, char **ret, const char **ret_why)
+	__attribute__((warn_unused_result));
+/* The part behind the last '@' of a canonical address; borrowed. */
+const char *lead_address_domain(const char *canonical);
+
+/* A suppression pattern: address "a@x", "*@x" (only x), domain "x" (with its subdomains) or
+ * "person:HEX". Canonical form, owned by the caller; CM_EINVAL with *RET_WHY. */
+int lead_pattern_canonical(const char *raw, char **ret, const char **ret_why)
+	__attribute__((warn_unused_result));
+/* Does PATTERN (canonical) cover this canonical address and person? */
+bool lead_pattern_covers(const char *pattern, const char *address, const char *person);
+/* All patterns that would cover ADDRESS and PERSON, most special first, in A: what a store looks up.
+ * Returns their number (<= max). */
+size_t lead_patterns_of(struct mem_arena *a, const char *address, const char *person,
+	const char **ret, size_t max);
+
+/* PERSON: a keyed hash (HMAC-SHA-256, 128 bits as 32 hex digits) of the canonical address. */
+#define LEAD_PERSON 33
+void lead_person(const uint8_t secret[32], const char *canonical, char ret[LEAD_PERSON]);
+/* The ledger key "campaign/person/step"; the caller owns it. */
+char *lead_key(const char *campaign, const char *person, const char *step)
+	__attribute__((warn_unused_result));
+
+/* ---- states ----------------------------------------------------------------------------------- */
+
+/* There is no other place to be. */
+#define LEAD_STATES(X) X(QUEUED, "queued") X(HELD, "held") X(IN_FLIGHT, "in_flight") X(ENDED, "ended")
+enum lead_state {
+#define X(name, text) LEAD_##name,
+	LEAD_STATES(X)
+#undef X
+};
+const char *lead_state_name(enum lead_state s);
+/* false: not a state's name (a stored document of unknown origin). */
+bool lead_state_parse(const char *name, enum lead_state *ret);
+/* The table of legal moves. */
+bool lead_state_may(enum lead_state from, enum lead_state to);
+
+/* Which pump a queued lead waits for. */
+#define LEAD_STAGES(X) X(DRAFT, "draft") X(SEND, "send")
+enum lead_stage {
+#define X(name, text) LEAD_STAGE_##name,
+	LEAD_STAGES(X)
+#undef X
+};
+const char *lead_stage_name(enum lead_stage s);
+
+/* Why a lead is held or ended: stable names (interfaces.md). trouble: counts for "idle". */
+#define LEAD_REASONS(X)                                                                            \
+	/* held */                                                                                 \
+	X(OPERATOR, "operator", HELD, false)                                                       \
+	X(MISSING_FIELD, "missing_field", HELD, true)                                              \
+	X(BAD_RECORD, "bad_record", HELD, true)                                                    \
+	X(NO_CAMPAIGN, "no_campaign", HELD, true)                                                  \
+	X(SMTP_DEFERRED, "smtp_deferred", HELD, true)                                              \
+	X(SMTP_UNKNOWN, "smtp_unknown", HELD, true)                                                \
+	X(SEND_UNCERTAIN, "send_uncertain", HELD, true)                                            \
+	X(THREAD_UNKNOWN, "thread_unknown", HELD, true)                                            \
+	/* ended */                                                                                \
+	X(COMPLETED, "completed", ENDED, false)                                                    \
+	X(SUPPRESSED, "suppressed", ENDED, false)                                                  \
+	X(OPTED_OUT, "opted_out", ENDED, false)                                                    \
+	X(LEAD_REPLIED, "lead_replied", ENDED, false)                                              \
+	X(BOUNCED, "bounced", ENDED, false)                                                        \
+	X(STOPPED, "stopped", ENDED, false)                                                        \
+	X(ALREADY_CONTACTED, "already_contacted", ENDED, false)                                    \
+	X(OVERDUE_EXPIRED, "overdue_expired", ENDED, false)                                        \
+	X(VERIFY_INVALID, "verify_invalid", ENDED, false)
+enum lead_reason {
+	LEAD_REASON_NONE,
+#define X(name, text, state, trouble) LEAD_REASON_##name,
+	LEAD_REASONS(X)
+#undef X
+};
+const char *lead_reason_name(enum lead_reason r); /* "" for NONE */
+enum lead_reason lead_reason_parse(const char *name); /* NONE when it is not one */
+bool lead_reason_is_trouble(enum lead_reason r);
+
+/* The predecessor's leads.status (interfaces.md, stored documents), derived: pending sent replied
+ * bounced invalid unsubscribed failed. N_SENT: steps that went out (uncertain ones count). */
+const char *lead_status(enum lead_state s, enum lead_reason r, int64_t n_sent);
+
+/* ---- records ---------------------------------------------------------------------------------- */
+
+/* The columns with a meaning of their own, besides `email` and `campaign`. */
+#define LEAD_COLUMNS(X)                                                                            \
+	X(first_name) X(last_name) X(name) X(company) X(title) X(domain) X(website) X(city)        \
+	X(region) X(country) X(timezone) X(smtp_valid) X(source)
+
+/* One name and value of a record; both UTF-8 text, never NULL. */
+struct lead_var {
+	const char *name, *value;
+};
+
+/* A lead as it travels: plain data, const outside its owner, all memory in the owner's arena. */
+struct lead {
+	const char *id;       /* the store's, opaque */
+	const char *email;    /* canonical */
+	const char *person;   /* LEAD_PERSON text */
+	const char *campaign; /* "" : none */
+	enum lead_state state;
+	enum lead_reason reason;
+	int64_t until_ms; /* held: wall time; CLOCK_NEVER_MS: needs an operator */
+	enum lead_stage stage;
+	const char *step;      /* the step it waits for; "" : to be found from last_step */
+	const char *last_step; /* the step that went out last; "" : none */
+	int64_t due_ms;        /* wall time */
+	const char *mailbox;   /* the mailbox it is bound to; "" : none yet */
+	int64_t n_sent;
+	int64_t last_sent_ms; /* 0: never */
+	const char *status;
+	int64_t created_ms;
+	struct lead_var *vars; /* every field but email and campaign */
+	size_t n_vars;
+};
+
+/* The value of a field ("email" included); NULL when missing or null-like. */
+const char *lead_get(const struct lead *l, const char *name);
+/* "", null, none, n/a, na, nan, nil, -, undefined in any case, or white space only. */
+bool lead_is_null_like(const char *value);
+/* The first name if it looks like one (letters, one or two words, not the company, not an address,
+ * not all capitals longer than 3 without being re-cased …), in its usual case; else NULL. In A.
+ * mail.md: a first name is used only if it looks like one. */
+const char *lead_first_name(struct mem_arena *a, const struct lead *l);
+
+/* ---- reading leads from a file ----------------------------------------------------------------- */
+
+/* A record of a leads file: its line and its fields, or what is wrong with it. */
+struct lead_record {
+	int64_t line; /* first line of the record, from 1 */
+	const char *error; /* NULL, or what is wrong and what was expected; then vars is empty */
+	struct lead_var *vars;
+	size_t n_vars;
+};
+
+struct lead_reader;
+
+/* Reads CSV (RFC 4180: quoted fields, doubled quotes, newlines in quotes; a UTF-8 BOM is dropped;
+ * blank lines are skipped) from memory. The first record names the columns: trimmed, lower-cased,
+ * spaces and dashes as underscores. CM_EINVAL: no usable header (*RET_WHY, owned by the caller, names
+ * what was expected). DATA is borrowed until lead_reader_free(). */
+int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
+	__attribute__((warn_unused_result));
+/* The next record, borrowed until the next call; NULL at the end. A bad record (wrong number of
+ * fields, not UTF-8, a quote that never ends, NUL bytes, a field over 64 KB) is returned with its
+ * error, and reading goes on at the next line. */
+const struct lead_record *lead_reader_next(struct lead_reader *r);
+/* Bytes consumed so far: for a progress bar. */
+size_t lead_reader_offset(const struct lead_reader *r);
+const char *const *lead_reader_columns(const struct lead_reader *r, size_t *ret_n);
+void lead_reader_free(struct lead_reader *r); /* NULL is accepted */
