@@ -1,25 +1,31 @@
 # coldmail: `make demo` runs a campaign, `make check` runs every test, `make help` lists the rest.
 # Rooms are folders under src/: a new .c file in a room is built without a change here.
 
-VERSION  := 0.1.0
-PREFIX   ?= /usr/local
+VERSION    := 0.1.0
+DESTDIR    ?=
+PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
-DESTDIR  ?=
-CC       ?= cc
-CI       ?=
-PYTHON   ?= /usr/bin/python3
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+CC         ?= cc
+PYTHON     ?= /usr/bin/python3
+# Installs missing packages; BOOTSTRAP=: takes what is there.
+BOOTSTRAP  ?= scripts/bootstrap
 
-# One directory per kind of build, so that they never mix: plain, SAN=…, valgrind.
-comma    := ,
-BUILD    := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(VALGRIND),/valgrind)
-ROOMS    := core conf lead content store mail mailbox flow ops
+# One directory per kind of build, so that they never mix: plain, SAN=…, VALGRIND=1.
+comma     := ,
+BUILD     := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(VALGRIND),/valgrind)
+ROOMS     := core conf lead content store mail mailbox flow ops
 CTL_ROOMS := core conf lead content ctl
+PROGRAMS  := coldmail coldmailctl fake-smtp
 
-PKGS     := libcurl libcjson libsystemd sqlite3 gmime-3.0 glib-2.0 libmicrohttpd libidn2
-IS_CLANG := $(shell $(CC) --version 2>/dev/null | grep -c clang)
+PKGS      := libcurl libcjson libsystemd sqlite3 gmime-3.0 glib-2.0 libmicrohttpd libidn2
+IS_CLANG  := $(shell $(CC) --version 2>/dev/null | grep -c clang)
 
-PKG_CFLAGS = $(subst -I,-isystem ,$(shell pkg-config --cflags $(PKGS)))
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS)) -lev -lm -lpthread
+# Asked once, and not before the packages are there.
+PKG_CFLAGS   = $(eval PKG_CFLAGS := $$(subst -I,-isystem ,$$(shell pkg-config --cflags $(PKGS))))$(PKG_CFLAGS)
+PKG_LIBS     = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lev -lm -lpthread)$(PKG_LIBS)
+CHECK_CFLAGS = $(eval CHECK_CFLAGS := $$(shell pkg-config --cflags check))$(CHECK_CFLAGS)
+CHECK_LIBS   = $(eval CHECK_LIBS := $$(shell pkg-config --libs check))$(CHECK_LIBS)
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wcast-qual -Wpointer-arith \
 	-Wstrict-prototypes -Wmissing-prototypes -Wundef -Wwrite-strings -Wswitch -Wnull-dereference \
@@ -45,54 +51,149 @@ endif
 CPPFLAGS += -D_GNU_SOURCE -DCM_VERSION='"$(VERSION)"' -Iinclude -Isrc
 CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANFLAGS)
 LDFLAGS  += $(LDHARDEN) $(SANFLAGS)
+COMPILE   = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP
 
-lib_src  := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
-ctl_src  := $(foreach r,$(CTL_ROOMS),$(wildcard src/$(r)/*.c))
-all_src  := $(wildcard src/*.c src/*/*.c)
+lib_src   := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
+ctl_src   := $(foreach r,$(CTL_ROOMS),$(wildcard src/$(r)/*.c))
+unit_src  := $(wildcard tests/unit/*.c tests/store/*.c)
+fuzz_src  := $(filter-out %/replay.c,$(wildcard tests/fuzz/*.c))
+objects    = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(1))
+test_objs  = $(patsubst src/%.c,$(BUILD)/test/obj/%.o,$(1))
+unit_bin  := $(unit_src:tests/%.c=$(BUILD)/tests/%)
+fuzz_bin  := $(fuzz_src:tests/%.c=$(BUILD)/%)
+replay_bin := $(fuzz_src:tests/fuzz/%.c=$(BUILD)/replay/%)
+bench_bin := $(patsubst tests/bench/%.c,$(BUILD)/bench-%,$(wildcard tests/bench/*.c))
 
-obj       = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(1))
-testobj   = $(patsubst src/%.c,$(BUILD)/test/obj/%.o,$(1))
-
-.PHONY: all check lint demo install bench fuzz crash clean help test-programs valgrind
+.PHONY: all check lint demo install uninstall bench fuzz fuzz-run crash valgrind clean help packages
 .DELETE_ON_ERROR:
+.SECONDARY:
 
-all: $(BUILD)/coldmail $(BUILD)/coldmailctl $(BUILD)/fake-smtp
+all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs into build/ (the default)
 
-$(BUILD)/coldmail: $(call obj,src/main.c $(lib_src))
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@echo 'Variables: DESTDIR PREFIX SYSCONFDIR CC SAN=address,undefined SAN=thread VALGRIND=1 BUILD'
+
+demo: all ## run the demo campaign against a mail server of our own, on this machine only
+	BUILD=$(BUILD) scripts/demo
+
+# ---- programs -----------------------------------------------------------------------------------
+# What is compiled waits for the packages; these goals need more of them than the demo does.
+NEEDS := build
+ifneq ($(filter check crash bench fuzz valgrind,$(MAKECMDGOALS)),)
+NEEDS := check
+endif
+ifneq ($(filter lint,$(MAKECMDGOALS)),)
+NEEDS += lint
+endif
+packages:
+	@$(BOOTSTRAP) $(NEEDS)
+
+$(BUILD)/coldmail: $(call objects,src/main.c $(lib_src))
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
-$(BUILD)/coldmailctl: $(call obj,$(ctl_src))
+$(BUILD)/coldmailctl: $(call objects,$(ctl_src))
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
-$(BUILD)/fake-smtp: tests/fake/smtp.c
+$(BUILD)/fake-smtp: tests/fake/smtp.c | packages
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $(BUILD)/fake-smtp.d $(LDFLAGS) -o $@ $< -lev
+	$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $< -lev
 
-$(BUILD)/obj/%.o: src/%.c
+$(BUILD)/obj/%.o: src/%.c | packages
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(COMPILE) -c -o $@ $<
 
+# ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
-$(BUILD)/test/obj/%.o: src/%.c
+$(BUILD)/test/obj/%.o: src/%.c | packages
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DCM_FAILPOINTS $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/test/coldmail: $(call testobj,src/main.c $(lib_src))
+	$(COMPILE) -DCM_FAILPOINTS -c -o $@ $<
+$(BUILD)/test/coldmail: $(call test_objs,src/main.c $(lib_src))
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/test/coldmailctl: $(BUILD)/coldmailctl
 	@mkdir -p $(@D)
 	cp $< $@
-
-# Unit tests (tests/unit/*.c) and the store conformance suite (tests/store/*.c): Check programs.
-unit_src := $(wildcard tests/unit/*.c tests/store/*.c)
-unit_bin := $(patsubst tests/%.c,$(BUILD)/tests/%,$(unit_src))
-$(BUILD)/libcoldmail.a: $(call testobj,$(lib_src))
+$(BUILD)/libcoldmail.a: $(call test_objs,$(lib_src))
 	rm -f $@ && ar rcs $@ $^
+
+# Unit tests (tests/unit) and the store conformance suite (tests/store): one Check program a file.
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libcoldmail.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DCM_FAILPOINTS $(PKG_CFLAGS) $(shell pkg-config --cflags check) $(CFLAGS) -Itests -MMD -MP \
-		$(LDFLAGS) -o $@ $< $(BUILD)/libcoldmail.a $(PKG_LIBS) $(shell pkg-config --libs check)
+	$(COMPILE) -DCM_FAILPOINTS $(CHECK_CFLAGS) -Itests -MF $@.d $(LDFLAGS) -o $@ $< \
+		$(BUILD)/libcoldmail.a $(CHECK_LIBS) $(PKG_LIBS)
+# Fuzz targets: replay/NAME runs the seeds once, fuzz/NAME (built by `make fuzz`) searches.
+$(BUILD)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libcoldmail.a
+	@mkdir -p $(@D)
+	$(COMPILE) -Itests -MF $@.d $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libcoldmail.a
+	@mkdir -p $(@D)
+	$(COMPILE) -Itests -MF $@.d $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
+$(BUILD)/bench-%: tests/bench/%.c $(call objects,$(lib_src))
+	$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 
-test-programs: all $(BUILD)/test/coldmail $(BUILD)/test/coldmailctl $(unit_bin)
+# ---- tests --------------------------------------------------------------------------------------
+# TESTS and PYTEST_ARGS narrow a run: make check TESTS=tests/e2e PYTEST_ARGS='-k reload'.
+TESTS       ?= tests
+PYTEST_ARGS ?=
+PYTEST       = COLDMAIL_BUILD=$(abspath $(BUILD)) timeout -k 10 1200 $(PYTHON) -m pytest
 
-clean:
+check: all $(BUILD)/test/coldmail $(BUILD)/test/coldmailctl $(unit_bin) $(replay_bin) ## every test; < 4 minutes
+	$(PYTEST) -n 2 $(PYTEST_ARGS) $(TESTS)
+
+crash: all $(BUILD)/test/coldmail $(BUILD)/test/coldmailctl ## a thousand kills at random moments (check: 200)
+	COLDMAIL_KILLS=1000 $(PYTEST) $(PYTEST_ARGS) tests/crash
+
+# The same tests with the programs under valgrind: build/valgrind/NAME runs build/valgrind/bin/NAME.
+valgrind: ## the unit tests and one campaign under valgrind
+	$(MAKE) VALGRIND=1 check CK_FORK=no TESTS='tests/test_programs.py'
+
+FUZZ_SECONDS ?= 60
+fuzz: ## search with libFuzzer, FUZZ_SECONDS (60) a target; new inputs stay in build/fuzz/corpus
+	$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined BUILD=build/fuzz fuzz-run
+fuzz-run: $(fuzz_bin)
+	for t in $(notdir $(fuzz_bin)); do \
+		mkdir -p $(BUILD)/corpus/$$t && \
+		$(BUILD)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$t tests/fuzz/seeds/$$t || exit 1; \
+	done
+
+bench: all $(bench_bin) ## ratios with a peer measured in the same run, as medians
+	for b in tests/bench/*.sh; do BUILD=$(BUILD) sh $$b || exit 1; done
+
+lint: all ## format, cppcheck, rooms, banned words, keys, man pages; builds with clang, too
+	BUILD=$(BUILD) scripts/lint
+	$(MAKE) CC=clang BUILD=$(BUILD)/clang all
+
+clean: ## forget every build
 	rm -rf build
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# ---- installation -------------------------------------------------------------------------------
+# coldmail.conf is put in place only where there is none, and never overwritten.
+share   := $(DESTDIR)$(PREFIX)/share
+substitute = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+
+install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONFDIR (/etc)
+	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/coldmail
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/coldmailctl $(BUILD)/fake-smtp
+	for page in docs/*.[158]; do \
+		install -D -m 644 -t $(share)/man/man$${page##*.} $$page || exit 1; \
+	done
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	$(substitute) systemd/coldmail.service > $(DESTDIR)$(UNITDIR)/coldmail.service
+	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
+	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE
+	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
+	cp -R config/demo $(share)/coldmail/examples/
+	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \
+		install -D -m 644 config/minimal.conf $(DESTDIR)$(SYSCONFDIR)/coldmail.conf
+	@[ -n '$(DESTDIR)' ] || echo 'Next, as root: systemd-sysusers && systemctl daemon-reload &&' \
+		'systemctl enable --now coldmail; then edit $(SYSCONFDIR)/coldmail.conf.'
+
+uninstall: ## remove what install put there; configuration and data stay
+	rm -f $(DESTDIR)$(PREFIX)/sbin/coldmail $(DESTDIR)$(UNITDIR)/coldmail.service
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,coldmailctl fake-smtp)
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
+	rm -f $(foreach p,$(wildcard docs/*.[158]),$(share)/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
+	rm -rf $(share)/doc/coldmail $(share)/coldmail
+
+-include $(patsubst %.o,%.d,$(call objects,src/main.c $(lib_src) $(ctl_src)) \
+	$(call test_objs,src/main.c $(lib_src)))
+-include $(addsuffix .d,$(BUILD)/fake-smtp $(unit_bin) $(fuzz_bin) $(replay_bin) $(bench_bin))
