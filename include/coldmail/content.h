@@ -24,7 +24,7 @@ void content_template_free(struct content_template *t);
 /* A mail's words. */
 struct content_text {
 	const char *subject; /* NULL when the template answers in its thread */
-	const char *body;    /* LF line ends, one at the end, no trailing blank lines */
+	const char *body; /* LF line ends, one at the end, no trailing blank lines */
 };
 
 /* Renders for one lead; the result lives in A. CM_EINVAL: a variable without default is missing or

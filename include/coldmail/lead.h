@@ -35,8 +35,8 @@ int lead_pattern_canonical(const char *raw, char **ret, const char **ret_why)
 bool lead_pattern_covers(const char *pattern, const char *address, const char *person);
 /* All patterns that would cover ADDRESS and PERSON, most special first, in A: what a store looks up.
  * Returns their number (<= max). */
-size_t lead_patterns_of(struct mem_arena *a, const char *address, const char *person,
-	const char **ret, size_t max);
+size_t lead_patterns_of(
+	struct mem_arena *a, const char *address, const char *person, const char **ret, size_t max);
 
 /* PERSON: a keyed hash (HMAC-SHA-256, 128 bits as 32 hex digits) of the canonical address. */
 #define LEAD_PERSON 33
@@ -48,7 +48,8 @@ char *lead_key(const char *campaign, const char *person, const char *step)
 /* ---- states ----------------------------------------------------------------------------------- */
 
 /* There is no other place to be. */
-#define LEAD_STATES(X) X(QUEUED, "queued") X(HELD, "held") X(IN_FLIGHT, "in_flight") X(ENDED, "ended")
+#define LEAD_STATES(X)                                                                             \
+	X(QUEUED, "queued") X(HELD, "held") X(IN_FLIGHT, "in_flight") X(ENDED, "ended")
 enum lead_state {
 #define X(name, text) LEAD_##name,
 	LEAD_STATES(X)
@@ -80,6 +81,7 @@ const char *lead_stage_name(enum lead_stage s);
 	X(SMTP_UNKNOWN, "smtp_unknown", HELD, true)                                                \
 	X(SEND_UNCERTAIN, "send_uncertain", HELD, true)                                            \
 	X(THREAD_UNKNOWN, "thread_unknown", HELD, true)                                            \
+	X(VERIFY_INVALID, "verify_invalid", HELD, true)                                            \
 	/* ended */                                                                                \
 	X(COMPLETED, "completed", ENDED, false)                                                    \
 	X(SUPPRESSED, "suppressed", ENDED, false)                                                  \
@@ -88,8 +90,7 @@ const char *lead_stage_name(enum lead_stage s);
 	X(BOUNCED, "bounced", ENDED, false)                                                        \
 	X(STOPPED, "stopped", ENDED, false)                                                        \
 	X(ALREADY_CONTACTED, "already_contacted", ENDED, false)                                    \
-	X(OVERDUE_EXPIRED, "overdue_expired", ENDED, false)                                        \
-	X(VERIFY_INVALID, "verify_invalid", ENDED, false)
+	X(OVERDUE_EXPIRED, "overdue_expired", ENDED, false)
 enum lead_reason {
 	LEAD_REASON_NONE,
 #define X(name, text, state, trouble) LEAD_REASON_##name,
@@ -108,8 +109,9 @@ const char *lead_status(enum lead_state s, enum lead_reason r, int64_t n_sent);
 
 /* The columns with a meaning of their own, besides `email` and `campaign`. */
 #define LEAD_COLUMNS(X)                                                                            \
-	X(first_name) X(last_name) X(name) X(company) X(title) X(domain) X(website) X(city)        \
-	X(region) X(country) X(timezone) X(smtp_valid) X(source)
+	X(first_name)                                                                              \
+	X(last_name) X(name) X(company) X(title) X(domain) X(website) X(city) X(region) X(country) \
+		X(timezone) X(smtp_valid) X(source)
 
 /* One name and value of a record; both UTF-8 text, never NULL. */
 struct lead_var {
@@ -118,18 +120,18 @@ struct lead_var {
 
 /* A lead as it travels: plain data, const outside its owner, all memory in the owner's arena. */
 struct lead {
-	const char *id;       /* the store's, opaque */
-	const char *email;    /* canonical */
-	const char *person;   /* LEAD_PERSON text */
+	const char *id; /* the store's, opaque */
+	const char *email; /* canonical */
+	const char *person; /* LEAD_PERSON text */
 	const char *campaign; /* "" : none */
 	enum lead_state state;
 	enum lead_reason reason;
 	int64_t until_ms; /* held: wall time; CLOCK_NEVER_MS: needs an operator */
 	enum lead_stage stage;
-	const char *step;      /* the step it waits for; "" : to be found from last_step */
+	const char *step; /* the step it waits for; "" : to be found from last_step */
 	const char *last_step; /* the step that went out last; "" : none */
-	int64_t due_ms;        /* wall time */
-	const char *mailbox;   /* the mailbox it is bound to; "" : none yet */
+	int64_t due_ms; /* wall time */
+	const char *mailbox; /* the mailbox it is bound to; "" : none yet */
 	int64_t n_sent;
 	int64_t last_sent_ms; /* 0: never */
 	const char *status;

@@ -39,7 +39,7 @@ struct mem_arena {
 	struct mem_block *head; /* owned */
 };
 void *mem_arena_get(struct mem_arena *a, size_t n) __attribute__((warn_unused_result)); /* zeroed */
-char *mem_arena_dup(struct mem_arena *a, const char *s);            /* NULL gives NULL */
+char *mem_arena_dup(struct mem_arena *a, const char *s); /* NULL gives NULL */
 char *mem_arena_ndup(struct mem_arena *a, const char *s, size_t n); /* exactly N bytes and a NUL */
 char *mem_arena_printf(struct mem_arena *a, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -1,0 +1,454 @@
+/*
+ * The store: leads, the ledger, suppressions, controls. A request goes to a lane and comes back with
+ * its answer; nothing here blocks the loop. What an answer means is the caller's.
+ * Runs on: loop. Knows no network but its own database, no campaign rules, no clock (every time in
+ * it was given by the caller).
+ *
+ * Each request is durable before its callback, whole or not at all, and idempotent: asked twice, it
+ * has one effect. No request needs a transaction over several persons; where one touches several
+ * (SUPPRESS_ADD, CONTROL_SET) it is a list of effects of one person each, in the order written here.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coldmail/job.h"
+#include "coldmail/lead.h"
+#include "coldmail/mem.h"
+
+/* ---- what is stored --------------------------------------------------------------------------- */
+
+/* A try, KEY#n. RESERVED is open; every other state is an end. */
+#define STORE_ATTEMPTS(X)                                                                          \
+	X(RESERVED, "reserved")                                                                    \
+	X(RELEASED, "released") X(REFUSED, "refused") X(NOT_SENT, "not_sent") X(SENT, "sent")      \
+		X(UNCERTAIN, "uncertain")
+enum store_attempt_state {
+#define X(name, text) STORE_ATTEMPT_##name,
+	STORE_ATTEMPTS(X)
+#undef X
+};
+const char *store_attempt_name(enum store_attempt_state s);
+
+/* Its slot, KEY#n!: inserted exactly once. */
+enum store_slot { STORE_SLOT_NONE, STORE_SLOT_TRANSMITTING, STORE_SLOT_VOID };
+
+/* A step's row. */
+#define STORE_EMAILS(X)                                                                            \
+	X(PLANNED, "planned") X(DRAFTED, "drafted") X(READY, "ready") X(DONE, "done")
+enum store_email_state {
+#define X(name, text) STORE_EMAIL_##name,
+	STORE_EMAILS(X)
+#undef X
+};
+#define STORE_OUTCOMES(X)                                                                          \
+	X(NONE, "")                                                                                \
+	X(SENT, "sent") X(UNCERTAIN, "uncertain") X(REFUSED, "refused") X(CANCELLED, "cancelled")
+enum store_outcome {
+#define X(name, text) STORE_OUTCOME_##name,
+	STORE_OUTCOMES(X)
+#undef X
+};
+const char *store_outcome_name(enum store_outcome o);
+
+/* All strings below: never NULL unless it says so, in the request's arena. */
+struct store_email {
+	const char *key, *lead_id, *campaign, *person, *step;
+	int followup_number; /* index of the step: 0 is the first mail */
+	const char *to;
+	const char *mailbox; /* "" : not yet fixed by a reservation, nor by the thread */
+	const char *subject, *body;
+	const char *draft_hash; /* of template, brief and facts */
+	int renderer;
+	const char *message_id, *in_reply_to, *references;
+	int64_t date_ms; /* 0: not yet fixed */
+	enum store_email_state state;
+	enum store_outcome outcome;
+	int64_t created_ms, sent_ms;
+	const char *error;
+};
+
+struct store_attempt {
+	const char *key;
+	int n; /* from 1; 0: there is none */
+	enum store_attempt_state state;
+	enum store_slot slot;
+	const char *slot_why; /* of a void */
+	const char *campaign, *lead_id, *step, *to, *mailbox, *message_id;
+	const char *class; /* who is at fault: flow/trouble.c's word, e.g. "recipient-permanent" */
+	int code;
+	const char *text, *queue_id;
+	int64_t reserved_ms, slot_ms, ended_ms;
+	double delays[3]; /* seconds: connect, envelope, dot */
+};
+
+/* Where a lead goes next. */
+struct store_lead_to {
+	enum lead_state state;
+	enum lead_reason reason;
+	int64_t until_ms; /* held: CLOCK_NEVER_MS without an end */
+	enum lead_stage stage;
+	const char *step, *last_step; /* NULL: unchanged */
+	int64_t due_ms;
+	const char *mailbox; /* NULL: unchanged */
+};
+
+/* ---- requests --------------------------------------------------------------------------------- */
+
+/* name, side (W: a writer lane's group, R: a reader lane, S: slices between the writer's groups,
+ * T: slices on the reader lane) */
+#define STORE_OPS(X)                                                                               \
+	X(OPEN, W)                                                                                 \
+	X(PING, W) X(IMPORT, W) X(CLAIM, W) X(DRAFT, W) X(LEAD_SET, W) X(RESERVE, W) X(SLOT, W)    \
+		X(OUTCOME, W) X(VOID, W) X(RECOVER, W) X(WAKE, W) X(LEAD_ACT, W)                   \
+			X(SUPPRESS_ADD, W) X(SUPPRESS_REMOVE, W) X(CONTROL_SET, W) X(RESOLVE, W)   \
+				X(OPEN_ATTEMPTS, R) X(CONTROLS, R) X(MAILBOX_USE, R) X(TALLY, R)   \
+					X(LEAD_GET, R) X(LEAD_LIST, R) X(SENDS, R)                 \
+						X(SUPPRESS_CHECK, R) X(SUPPRESS_LIST, R)           \
+							X(NEXT_DUE, R) X(QUICK_CHECK, T)           \
+								X(AUDIT, S) X(BACKUP, T)
+enum store_op {
+#define X(name, side) STORE_##name,
+	STORE_OPS(X)
+#undef X
+};
+
+/* One address of an import. */
+struct store_import_row {
+	int64_t line;
+	const char *email, *person; /* canonical */
+	const char *campaign; /* "" : none (held as no_campaign) */
+	const char *first_step; /* of that campaign */
+	int64_t recontact_since_ms; /* see store_claim */
+	struct lead_var *vars;
+	size_t n_vars;
+	/* answer */
+	enum {
+		STORE_ROW_ADDED,
+		STORE_ROW_UPDATED, /* same campaign, other values; a lead held as missing_field or
+		                         bad_record is queued again, one without campaign gets one */
+		STORE_ROW_DUPLICATE, /* nothing to change, or another campaign's (`other`) */
+		STORE_ROW_SUPPRESSED, /* stored as ended(suppressed), so that it is seen */
+		STORE_ROW_CONTACTED, /* another campaign (`other`) wrote: ended(already_contacted) */
+	} result;
+	const char *other;
+};
+
+/* What a claim gives: the lead, and every fact the next stages need. */
+struct store_claimed {
+	struct lead lead; /* now in_flight */
+	bool has_email; /* a row for lead.step is there */
+	struct store_email email;
+	struct store_attempt last; /* of that row; n = 0: none */
+	bool has_prev; /* lead.last_step's row: what a follow-up answers */
+	struct store_email prev;
+	const char *suppressed_by; /* the pattern that covers it; NULL: none */
+	const char *
+		contacted_by; /* another campaign that wrote since recontact_since_ms; NULL: none */
+};
+
+struct store_control {
+	const char *
+		name; /* "start/CAMPAIGN", "pause/all", "pause/campaign/NAME", "pause/mailbox/NAME" */
+	const char *value; /* NULL in a CONTROL_SET: remove */
+	int64_t at_ms;
+};
+
+struct store_suppression {
+	const char *pattern, *reason, *source;
+	int64_t at_ms;
+};
+
+/* What became of open attempts that were to be stopped. */
+struct store_voids {
+	size_t voided; /* certainly not sent */
+	size_t transmitting; /* slot already taken: may be sent */
+	const char **taken; /* "KEY#n" of those, in the arena */
+};
+
+struct store_tally {
+	const char *campaign;
+	enum lead_state state;
+	enum lead_reason reason;
+	int64_t n;
+};
+
+struct store_req;
+typedef void store_done(struct store_req *r);
+
+struct store_req {
+	struct job job; /* the front's */
+	struct mem_arena arena; /* inputs and outputs live here; ends after the callback */
+	enum store_op op;
+	store_done *done; /* loop side; R ends after it */
+	uint64_t id; /* the caller's: an id, never a pointer across a wait */
+	void *arg; /* for callers that live as long as the process */
+	int64_t now_ms; /* wall time of the request; the front sets it when it is 0 */
+	const char *person; /* the person it is about ("" : none): chooses the lane */
+	int err; /* answer: CM_OK, or per request below; CM_ESTORE, CM_EFULL, CM_EIO:
+	                            the store is down, nothing was done, ask again later */
+	const char *why; /* with an error: text for people, in the arena; may be NULL */
+	union {
+		struct { /* OPEN: lock, migrate, read the keys. CM_ELOCKED: another process;
+		            CM_EVERSION: a newer schema */
+			uint8_t person_secret[32], message_secret[32];
+			const char *store_id;
+			int schema;
+			const char *
+				migrated_backup; /* path of the copy made before a migration; NULL */
+		} open;
+		struct {
+			struct store_import_row *rows;
+			size_t n;
+		} import;
+		struct { /* CLAIM: the next leads of one campaign for one pump become in_flight */
+			const char *campaign;
+			enum lead_stage stage;
+			const char *mailbox; /* SEND: leads bound to it or to none; DRAFT: NULL */
+			size_t max;
+			int64_t before_ms; /* due until then */
+			const char *instance;
+			int64_t recontact_since_ms; /* another campaign's mail since then blocks; INT64_MIN:
+			                               any mail ever; CLOCK_NEVER_MS: none does */
+			/* answer */
+			struct store_claimed *v;
+			size_t n;
+			int64_t next_due_ms; /* the next one after these; CLOCK_NEVER_MS: none */
+		} claim;
+		struct
+		{ /* DRAFT: the row becomes READY (from nothing, PLANNED or DRAFTED; a READY one
+		            only with REPLACE and before any reservation) and the lead goes on. Answer:
+		            email is what is stored now; CM_EEXIST: the row is DONE, or kept as it was */
+			struct store_email email;
+			struct store_lead_to to;
+			bool replace;
+		} draft;
+		struct
+		{ /* LEAD_SET: give a claimed lead back. CM_ESTATE: it is not in_flight any more
+		            (somebody stopped it): nothing done */
+			const char *lead_id;
+			struct store_lead_to to;
+			enum store_outcome
+				cancel; /* CANCELLED: the row of its step is done(cancelled) */
+			const char *error; /* for that row and for people; NULL */
+		} lead_set;
+		struct
+		{ /* RESERVE: insert KEY#n, then read what might forbid it. CM_ESTATE: not allowed
+		            (n is not the next, or the one before ended in a way that ends the step) */
+			const char *key, *lead_id, *to, *campaign, *step;
+			int n;
+			const char *mailbox, *message_id, *sha256;
+			int64_t date_ms;
+			int renderer;
+			const char *instance;
+			int64_t recontact_since_ms;
+			/* answer: facts read after the insert */
+			const char *suppressed_by, *contacted_by; /* NULL: no */
+			bool lead_moved; /* the lead is not in_flight any more */
+		} reserve;
+		struct
+		{ /* SLOT: insert KEY#n! as transmitting. CM_EEXIST: there is another one, `why` is
+		            its reason */
+			const char *key;
+			int n;
+			const char *instance, *nonce;
+		} slot;
+		struct { /* OUTCOME: KEY#n ends, and what follows from it. CM_ESTATE: it has ended
+		            already, nothing done */
+			const char *key;
+			int n;
+			enum store_attempt_state state;
+			const char *class, *text, *queue_id;
+			int code;
+			double delays[3];
+			enum store_email_state email_state;
+			enum store_outcome email_outcome;
+			const char *lead_id;
+			struct store_lead_to
+				to; /* applied if the lead is in_flight; n_sent and status
+			                              always follow */
+			const char *suppress; /* a pattern to add, NULL: none */
+			const char *suppress_reason;
+		} outcome;
+		struct
+		{ /* VOID: insert KEY#n! as void unless there is one; answer: the slot there is */
+			const char *key;
+			int n;
+			const char *reason;
+			enum store_slot slot;
+		} void_;
+		struct
+		{ /* RECOVER: leads in_flight without an open attempt are queued again (at most
+		            MAX a call; answer: n, call again while n == max) */
+			size_t max, n;
+		} recover;
+		struct
+		{ /* WAKE: held leads whose time has come are queued; answer: how many, and when
+		            the next one's comes */
+			size_t max, n;
+			int64_t next_ms;
+		} wake;
+		struct
+		{ /* LEAD_ACT: an operator's or an event's word about one address: the fact first,
+		            then voids for its open attempts. CM_ENOENT: no such lead */
+			const char *email;
+			enum { STORE_LEAD_HOLD, STORE_LEAD_RELEASE, STORE_LEAD_END } act;
+			enum lead_reason reason; /* END: why; HOLD: OPERATOR */
+			bool suppress; /* END: with a suppression of the address */
+			const char *source; /* who says so */
+			bool dry_run;
+			struct lead lead; /* answer: as it is now */
+			struct store_voids voids;
+		} act;
+		struct
+		{ /* SUPPRESS_ADD: the patterns; leads whose address is one of them end; voids.
+		            SUPPRESS_REMOVE: answer n removed */
+			struct store_suppression *v;
+			size_t n;
+			bool dry_run;
+			size_t n_new; /* answer: how many were not there before, or were removed */
+			struct store_voids voids;
+		} suppress;
+		struct { /* CONTROL_SET: then voids for the open attempts it is about (pauses) */
+			struct store_control *v;
+			size_t n;
+			const char *void_campaign, *void_mailbox; /* NULL: none; "*": all */
+			struct store_voids voids;
+		} control;
+		struct
+		{ /* RESOLVE: an uncertain KEY#n becomes sent or not_sent (a READY row again).
+		            CM_ENOENT: no such attempt; CM_ESTATE: it is not uncertain */
+			const char *key;
+			int n;
+			bool sent;
+			bool dry_run;
+			struct store_lead_to
+				to; /* applied if the lead is held as send_uncertain, or ended */
+			struct store_attempt attempt; /* answer */
+		} resolve;
+		struct { /* OPEN_ATTEMPTS: without outcome, and uncertain ones when ASKED */
+			bool uncertain;
+			const char
+				*after; /* "KEY#n" of the last page's last; NULL: from the start */
+			size_t max;
+			struct store_attempt *v;
+			size_t n;
+		} attempts;
+		struct { /* CONTROLS */
+			struct store_control *v;
+			size_t n;
+			int64_t last_entry_ms; /* newest time in the ledger; 0: empty */
+			int64_t n_attempts;
+		} controls;
+		struct
+		{ /* MAILBOX_USE: times at which slots were taken since SINCE, oldest first, at most
+		            MAX newest; reserved ones without a slot count, too */
+			const char *mailbox;
+			int64_t since_ms;
+			size_t max;
+			int64_t *at_ms;
+			size_t n;
+			int64_t last_ms; /* newest ever; 0: none */
+		} use;
+		struct {
+			struct store_tally *v;
+			size_t n;
+		} tally;
+		struct
+		{ /* LEAD_GET: CM_ENOENT when there is none; the ledger of that person comes all
+		            the same (it outlives the lead) */
+			const char *email, *email_person; /* canonical, and its person */
+			struct lead lead;
+			struct store_email *emails;
+			size_t n_emails;
+			struct store_attempt *attempts;
+			size_t n_attempts;
+			struct store_suppression *suppressions;
+			size_t n_suppressions;
+		} get;
+		struct { /* LEAD_LIST: keyset pages ordered by email */
+			const char *campaign; /* NULL: any */
+			const enum lead_state *state; /* NULL: any */
+			enum lead_reason reason; /* NONE: any */
+			const char *after; /* email; NULL: from the start */
+			size_t max;
+			struct lead *v;
+			size_t n;
+		} list;
+		struct { /* SENDS: attempts newest first, before (BEFORE_MS, BEFORE_ID) */
+			const char *campaign, *mailbox,
+				*outcome; /* NULL: any; outcome: an attempt's state */
+			int64_t before_ms; /* INT64_MAX: from the newest */
+			const char *before_id; /* "KEY#n" */
+			size_t max;
+			struct store_attempt *v;
+			size_t n;
+		} sends;
+		struct
+		{ /* SUPPRESS_CHECK (of one address) and SUPPRESS_LIST (keyset pages by pattern) */
+			const char *email, *email_person;
+			const char *after;
+			size_t max;
+			struct store_suppression *v;
+			size_t n;
+		} supp;
+		struct
+		{ /* NEXT_DUE: per campaign, for people: earliest due of queued leads, and of held */
+			const char *campaign;
+			int64_t draft_ms, send_ms, wake_ms; /* CLOCK_NEVER_MS: none */
+			int64_t due_now; /* queued leads due until now_ms */
+		} next_due;
+		struct { /* QUICK_CHECK: CM_EIO with `why` when the file is damaged */
+			int unused;
+		} quick_check;
+		struct { /* AUDIT: what does not agree; FIX repairs what is derived */
+			bool fix;
+			int64_t checked_emails, checked_attempts, checked_leads;
+			const char **findings; /* one line each, at most 1000; in the arena */
+			size_t n_findings, n_fixed;
+			void *state; /* the backend's, between slices */
+		} audit;
+		struct
+		{ /* BACKUP: a consistent copy at PATH, mode 0600, fsynced; CM_EEXIST: PATH exists */
+			const char *path;
+			int64_t bytes;
+			void *state; /* the backend's, between slices */
+		} backup;
+	} u;
+};
+
+/* ---- the front -------------------------------------------------------------------------------- */
+
+struct store_conf {
+	const char *path; /* SQLite file, absolute; borrowed during store_init() */
+	const char *instance; /* this process: "host:pid:random" */
+	int64_t timeout_ms; /* deadline of a request */
+};
+
+/* Starts the lanes; opens nothing (send an OPEN). */
+int store_init(const struct store_conf *conf) __attribute__((warn_unused_result));
+/* Finishes what was sent, closes. Blocks: at the end of the process only. */
+void store_done_all(void);
+
+/* A new request; strings for it go into its arena (mem_arena_dup(&r->arena, …)). */
+struct store_req *store_req_new(enum store_op op, store_done *done, uint64_t id, void *arg);
+/* Takes R; exactly one done(R) follows in a later turn, then R is gone. Before a successful OPEN every
+ * other request answers CM_ESTORE. */
+void store_send(struct store_req *r);
+
+/* The person of an address, by the store's own key; only after OPEN. */
+void store_person(const char *canonical, char ret[LEAD_PERSON]);
+const uint8_t *store_message_secret(void); /* 32 bytes */
+
+struct store_stats {
+	bool open, down;
+	const char *why; /* of down; borrowed until the next answer */
+	int64_t down_since_ms; /* wall time */
+	uint64_t requests, groups;
+	size_t pending;
+	int64_t oldest_ms; /* age of the oldest unanswered request */
+	int schema;
+};
+struct store_stats store_stats(void);
