@@ -55,6 +55,7 @@ COMPILE   = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP
 
 lib_src   := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 ctl_src   := $(foreach r,$(CTL_ROOMS),$(wildcard src/$(r)/*.c))
+fake_src  := $(wildcard tests/fake/smtp.c tests/fake/smtp/*.c)
 unit_src  := $(wildcard tests/unit/*.c tests/store/*.c)
 fuzz_src  := $(filter-out %/replay.c,$(wildcard tests/fuzz/*.c))
 objects    = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(1))
@@ -93,13 +94,15 @@ $(BUILD)/coldmail: $(call objects,src/main.c $(lib_src))
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/coldmailctl: $(call objects,$(ctl_src))
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
-$(BUILD)/fake-smtp: tests/fake/smtp.c | packages
-	@mkdir -p $(@D)
-	$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $< -lev
+$(BUILD)/fake-smtp: $(fake_src:tests/%.c=$(BUILD)/obj/%.o)
+	$(CC) $(LDFLAGS) -o $@ $^ -lev
 
 $(BUILD)/obj/%.o: src/%.c | packages
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
+$(BUILD)/obj/fake/%.o: tests/fake/%.c | packages
+	@mkdir -p $(@D)
+	$(COMPILE) -Itests/fake -c -o $@ $<
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
@@ -195,5 +198,5 @@ uninstall: ## remove what install put there; configuration and data stay
 	rm -rf $(share)/doc/coldmail $(share)/coldmail
 
 -include $(patsubst %.o,%.d,$(call objects,src/main.c $(lib_src) $(ctl_src)) \
-	$(call test_objs,src/main.c $(lib_src)))
--include $(addsuffix .d,$(BUILD)/fake-smtp $(unit_bin) $(fuzz_bin) $(replay_bin) $(bench_bin))
+	$(call test_objs,src/main.c $(lib_src)) $(fake_src:tests/%.c=$(BUILD)/obj/%.o))
+-include $(addsuffix .d,$(unit_bin) $(fuzz_bin) $(replay_bin) $(bench_bin))
