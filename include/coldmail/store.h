@@ -23,8 +23,8 @@
 /* A try, KEY#n. RESERVED is open; every other state is an end. */
 #define STORE_ATTEMPTS(X)                                                                          \
 	X(RESERVED, "reserved")                                                                    \
-	X(RELEASED, "released") X(REFUSED, "refused") X(NOT_SENT, "not_sent") X(SENT, "sent")      \
-		X(UNCERTAIN, "uncertain")
+	X(RELEASED, "released")                                                                    \
+	X(REFUSED, "refused") X(NOT_SENT, "not_sent") X(SENT, "sent") X(UNCERTAIN, "uncertain")
 enum store_attempt_state {
 #define X(name, text) STORE_ATTEMPT_##name,
 	STORE_ATTEMPTS(X)
@@ -91,7 +91,7 @@ struct store_lead_to {
 	int64_t until_ms; /* held: CLOCK_NEVER_MS without an end */
 	enum lead_stage stage;
 	const char *step, *last_step; /* NULL: unchanged */
-	int64_t due_ms;
+	int64_t due_ms; /* wall time; -1: unchanged */
 	const char *mailbox; /* NULL: unchanged */
 };
 
@@ -101,14 +101,14 @@ struct store_lead_to {
  * T: slices on the reader lane) */
 #define STORE_OPS(X)                                                                               \
 	X(OPEN, W)                                                                                 \
-	X(PING, W) X(IMPORT, W) X(CLAIM, W) X(DRAFT, W) X(LEAD_SET, W) X(RESERVE, W) X(SLOT, W)    \
-		X(OUTCOME, W) X(VOID, W) X(RECOVER, W) X(WAKE, W) X(LEAD_ACT, W)                   \
-			X(SUPPRESS_ADD, W) X(SUPPRESS_REMOVE, W) X(CONTROL_SET, W) X(RESOLVE, W)   \
-				X(OPEN_ATTEMPTS, R) X(CONTROLS, R) X(MAILBOX_USE, R) X(TALLY, R)   \
-					X(LEAD_GET, R) X(LEAD_LIST, R) X(SENDS, R)                 \
-						X(SUPPRESS_CHECK, R) X(SUPPRESS_LIST, R)           \
-							X(NEXT_DUE, R) X(QUICK_CHECK, T)           \
-								X(AUDIT, S) X(BACKUP, T)
+	X(PING, W)                                                                                 \
+	X(IMPORT, W) X(CLAIM, W) X(DRAFT, W) X(LEAD_SET, W) X(RESERVE, W) X(SLOT, W) X(OUTCOME, W) \
+		X(VOID, W) X(RECOVER, W) X(WAKE, W) X(LEAD_ACT, W) X(SUPPRESS_ADD, W)              \
+			X(SUPPRESS_REMOVE, W) X(CONTROL_SET, W) X(RESOLVE, W) X(OPEN_ATTEMPTS, R)  \
+				X(CONTROLS, R) X(MAILBOX_USE, R) X(TALLY, R) X(LEAD_GET, R)        \
+					X(LEAD_LIST, R) X(SENDS, R) X(SUPPRESS_CHECK, R)           \
+						X(SUPPRESS_LIST, R) X(NEXT_DUE, R)                 \
+							X(QUICK_CHECK, T) X(AUDIT, S) X(BACKUP, T)
 enum store_op {
 #define X(name, side) STORE_##name,
 	STORE_OPS(X)
