@@ -60,9 +60,7 @@ unit_src  := $(wildcard tests/unit/*.c tests/store/*.c)
 fuzz_src  := $(filter-out %/replay.c,$(wildcard tests/fuzz/*.c))
 objects    = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(1))
 test_objs  = $(patsubst src/%.c,$(BUILD)/test/obj/%.o,$(1))
-unit_bin  := $(unit_src:tests/%.c=$(BUILD)/tests/%)
 fuzz_bin  := $(fuzz_src:tests/%.c=$(BUILD)/%)
-replay_bin := $(fuzz_src:tests/fuzz/%.c=$(BUILD)/replay/%)
 bench_bin := $(patsubst tests/bench/%.c,$(BUILD)/bench-%,$(wildcard tests/bench/*.c))
 
 .PHONY: all check lint demo install uninstall bench fuzz fuzz-run crash valgrind clean help packages
@@ -136,17 +134,30 @@ $(BUILD)/bench-%: tests/bench/%.c $(call objects,$(lib_src))
 # TESTS and PYTEST_ARGS narrow a run: make check TESTS=tests/e2e PYTEST_ARGS='-k reload'.
 TESTS       ?= tests
 PYTEST_ARGS ?=
-PYTEST       = COLDMAIL_BUILD=$(abspath $(BUILD)) timeout -k 10 1200 $(PYTHON) -m pytest
+TESTED      := $(BUILD)$(if $(VALGRIND),/memcheck)
+PYTEST       = COLDMAIL_BUILD=$(abspath $(TESTED)) timeout -k 10 1200 $(PYTHON) -m pytest
+programs    := $(addprefix $(TESTED)/,$(PROGRAMS) test/coldmail test/coldmailctl)
+test_bin    := $(addprefix $(TESTED)/,$(unit_src:%.c=%) $(fuzz_src:tests/fuzz/%.c=replay/%))
 
-check: all $(BUILD)/test/coldmail $(BUILD)/test/coldmailctl $(unit_bin) $(replay_bin) ## every test; < 4 minutes
+ifneq ($(VALGRIND),)
+# What is tested is a script of the program's name that runs it under valgrind.
+export CK_TIMEOUT_MULTIPLIER := 20
+export G_SLICE := always-malloc
+MEMCHECK    := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+$(TESTED)/%: $(BUILD)/%
+	@mkdir -p $(@D)
+	printf '#!/bin/sh\nexec $(MEMCHECK) %s "$$@"\n' $(abspath $<) > $@
+	chmod +x $@
+endif
+
+check: $(programs) $(test_bin) ## every test; < 4 minutes
 	$(PYTEST) -n 2 $(PYTEST_ARGS) $(TESTS)
 
-crash: all $(BUILD)/test/coldmail $(BUILD)/test/coldmailctl ## a thousand kills at random moments (check: 200)
+crash: $(programs) ## a thousand kills at random moments (check: 200)
 	COLDMAIL_KILLS=1000 $(PYTEST) $(PYTEST_ARGS) tests/crash
 
-# The same tests with the programs under valgrind: build/valgrind/NAME runs build/valgrind/bin/NAME.
-valgrind: ## the unit tests and one campaign under valgrind
-	$(MAKE) VALGRIND=1 check CK_FORK=no TESTS='tests/test_programs.py'
+valgrind: ## the unit tests and a campaign under valgrind
+	$(MAKE) VALGRIND=1 check TESTS=tests/test_programs.py
 
 FUZZ_SECONDS ?= 60
 fuzz: ## search with libFuzzer, FUZZ_SECONDS (60) a target; new inputs stay in build/fuzz/corpus
@@ -159,7 +170,7 @@ fuzz-run: $(fuzz_bin)
 	done
 
 bench: all $(bench_bin) ## ratios with a peer measured in the same run, as medians
-	for b in tests/bench/*.sh; do BUILD=$(BUILD) sh $$b || exit 1; done
+	for b in tests/bench/*.sh; do BUILD=$(BUILD) bash $$b || exit 1; done
 
 lint: all ## format, cppcheck, rooms, banned words, keys, man pages; builds with clang, too
 	BUILD=$(BUILD) scripts/lint
@@ -180,11 +191,12 @@ install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONF
 		install -D -m 644 -t $(share)/man/man$${page##*.} $$page || exit 1; \
 	done
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d
-	$(substitute) systemd/coldmail.service > $(DESTDIR)$(UNITDIR)/coldmail.service
+	$(substitute) systemd/coldmail.service | \
+		install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/coldmail.service
 	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
 	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE
 	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
-	cp -R config/demo $(share)/coldmail/examples/
+	tar -C config -c --exclude=demo/run demo | tar -C $(share)/coldmail/examples -x --no-same-owner
 	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \
 		install -D -m 644 config/minimal.conf $(DESTDIR)$(SYSCONFDIR)/coldmail.conf
 	@[ -n '$(DESTDIR)' ] || echo 'Next, as root: systemd-sysusers && systemctl daemon-reload &&' \
@@ -199,4 +211,5 @@ uninstall: ## remove what install put there; configuration and data stay
 
 -include $(patsubst %.o,%.d,$(call objects,src/main.c $(lib_src) $(ctl_src)) \
 	$(call test_objs,src/main.c $(lib_src)) $(fake_src:tests/%.c=$(BUILD)/obj/%.o))
--include $(addsuffix .d,$(unit_bin) $(fuzz_bin) $(replay_bin) $(bench_bin))
+-include $(addsuffix .d,$(unit_src:%.c=$(BUILD)/%) $(fuzz_bin) $(fuzz_src:tests/fuzz/%.c=$(BUILD)/replay/%) \
+	$(bench_bin))

@@ -1,0 +1,30 @@
+"""Every compiled test is one test here: the unit programs (tests/unit), the store's conformance
+suite (tests/store), and each fuzz target's seeds (tests/fuzz)."""
+import subprocess
+
+import pytest
+
+from support import BUILD, REPOSITORY
+
+TESTS = REPOSITORY / "tests"
+PROGRAMS = sorted(f"{folder}/{p.stem}" for folder in ("unit", "store")
+                  for p in TESTS.glob(f"{folder}/*.c"))
+TARGETS = sorted(p.stem for p in TESTS.glob("fuzz/*.c") if p.stem != "replay")
+
+
+def run(argv, cwd):
+    done = subprocess.run(argv, cwd=cwd, timeout=300, text=True, errors="replace",
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    if done.returncode:
+        pytest.fail(f"{argv[0]} ended with {done.returncode}\n{done.stdout[-8000:]}", pytrace=False)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program, tmp_path):
+    run([BUILD / "tests" / program], tmp_path)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_seeds(target, tmp_path):
+    run([BUILD / "replay" / target, TESTS / "fuzz/seeds" / target], tmp_path)
