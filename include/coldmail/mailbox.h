@@ -43,7 +43,8 @@ size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_unt
 
 void mailbox_take(struct mailbox *m); /* a mail is started */
 void mailbox_slot(struct mailbox *m); /* its slot is taken: counts for gap and day */
-void mailbox_give_back(struct mailbox *m); /* it is over; the slot, if any, still counts */
+/* It is over; a slot, if it had one, still counts. */
+void mailbox_give_back(struct mailbox *m, bool had_slot);
 
 /* A failure that is the mailbox's (connection, its server's temporary no): backs off 1 min doubling
  * to 60 min. WHY is for people. */
