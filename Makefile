@@ -51,6 +51,8 @@ endif
 CPPFLAGS += -D_GNU_SOURCE -DCM_VERSION='"$(VERSION)"' -Iinclude -Isrc
 CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANFLAGS)
 LDFLAGS  += $(LDHARDEN) $(SANFLAGS)
+# V=1 shows the commands themselves.
+quiet     = $(if $(V),,@echo '  $(1)	$(@:$(BUILD)/%=%)';)
 COMPILE   = $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP
 
 lib_src   := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
@@ -71,7 +73,7 @@ all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs into build/ (the default)
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
-	@echo 'Variables: DESTDIR PREFIX SYSCONFDIR CC SAN=address,undefined SAN=thread VALGRIND=1 BUILD'
+	@echo 'Variables: DESTDIR PREFIX SYSCONFDIR CC SAN=address,undefined SAN=thread VALGRIND=1 BUILD V=1'
 
 demo: all ## run the demo campaign against a mail server of our own, on this machine only
 	BUILD=$(BUILD) scripts/demo
@@ -89,46 +91,46 @@ packages:
 	@$(BOOTSTRAP) $(NEEDS)
 
 $(BUILD)/coldmail: $(call objects,src/main.c $(lib_src))
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/coldmailctl: $(call objects,$(ctl_src))
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/fake-smtp: $(fake_src:tests/%.c=$(BUILD)/obj/%.o)
-	$(CC) $(LDFLAGS) -o $@ $^ -lev
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ -lev
 
 $(BUILD)/obj/%.o: src/%.c | packages
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call quiet,CC)$(COMPILE) -c -o $@ $<
 $(BUILD)/obj/fake/%.o: tests/fake/%.c | packages
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests/fake -c -o $@ $<
+	$(call quiet,LINK)$(COMPILE) -Itests/fake -c -o $@ $<
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
 $(BUILD)/test/obj/%.o: src/%.c | packages
 	@mkdir -p $(@D)
-	$(COMPILE) -DCM_FAILPOINTS -c -o $@ $<
+	$(call quiet,CC)$(COMPILE) -DCM_FAILPOINTS -c -o $@ $<
 $(BUILD)/test/coldmail: $(call test_objs,src/main.c $(lib_src))
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/test/coldmailctl: $(BUILD)/coldmailctl
 	@mkdir -p $(@D)
-	cp $< $@
+	@cp $< $@
 $(BUILD)/libcoldmail.a: $(call test_objs,$(lib_src))
-	rm -f $@ && ar rcs $@ $^
+	$(call quiet,AR)rm -f $@ && ar rcs $@ $^
 
 # Unit tests (tests/unit) and the store conformance suite (tests/store): one Check program a file.
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libcoldmail.a
 	@mkdir -p $(@D)
-	$(COMPILE) -DCM_FAILPOINTS $(CHECK_CFLAGS) -Itests -MF $@.d $(LDFLAGS) -o $@ $< \
+	$(call quiet,LINK)$(COMPILE) -DCM_FAILPOINTS $(CHECK_CFLAGS) -Itests -MF $@.d $(LDFLAGS) -o $@ $< \
 		$(BUILD)/libcoldmail.a $(CHECK_LIBS) $(PKG_LIBS)
 # Fuzz targets: replay/NAME runs the seeds once, fuzz/NAME (built by `make fuzz`) searches.
 $(BUILD)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libcoldmail.a
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests -MF $@.d $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
+	$(call quiet,LINK)$(COMPILE) -Itests -MF $@.d $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libcoldmail.a
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests -MF $@.d $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
+	$(call quiet,LINK)$(COMPILE) -Itests -MF $@.d $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 $(BUILD)/bench-%: tests/bench/%.c $(call objects,$(lib_src))
-	$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
+	$(call quiet,LINK)$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 
 # ---- tests --------------------------------------------------------------------------------------
 # TESTS and PYTEST_ARGS narrow a run: make check TESTS=tests/e2e PYTEST_ARGS='-k reload'.
@@ -146,8 +148,7 @@ export G_SLICE := always-malloc
 MEMCHECK    := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 $(TESTED)/%: $(BUILD)/%
 	@mkdir -p $(@D)
-	printf '#!/bin/sh\nexec $(MEMCHECK) %s "$$@"\n' $(abspath $<) > $@
-	chmod +x $@
+	$(call quiet,WRAP)printf '#!/bin/sh\nexec $(MEMCHECK) %s "$$@"\n' $(abspath $<) > $@ && chmod +x $@
 endif
 
 check: $(programs) $(test_bin) ## every test; < 4 minutes
