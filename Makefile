@@ -102,7 +102,7 @@ $(BUILD)/obj/%.o: src/%.c | packages
 	$(call quiet,CC)$(COMPILE) -c -o $@ $<
 $(BUILD)/obj/fake/%.o: tests/fake/%.c | packages
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(COMPILE) -Itests/fake -c -o $@ $<
+	$(call quiet,CC)$(COMPILE) -Itests/fake -c -o $@ $<
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
