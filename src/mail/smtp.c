@@ -1,0 +1,288 @@
+/*
+ * SMTP (coldmail/mail.h): the door, one connection over core/line.h, and how the caller is told.
+ * The dialogue itself is smtp_machine.c.
+ * Runs on: loop. Called by flow.
+ * Never: calls back from inside a call, writes the dot unasked, keeps a pointer it was lent.
+ */
+#include "smtp_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/mem.h"
+
+#define QUIT_MS (2 * CLOCK_SECOND_MS)
+
+const char *mail_stage_name(enum mail_stage s)
+{
+	static const char *const names[] = {
+#define X(name, text) [MAIL_STAGE_##name] = (text),
+		MAIL_STAGES(X)
+#undef X
+	};
+
+	return names[s];
+}
+
+const char *mail_outcome_name(enum mail_outcome o)
+{
+	static const char *const names[] = {
+#define X(name, text) [MAIL_OUTCOME_##name] = (text),
+		MAIL_OUTCOMES(X)
+#undef X
+	};
+
+	return names[o];
+}
+
+/* ---- telling the caller ---------------------------------------------------------------------- */
+
+static void smtp_free(struct mail_smtp *s)
+{
+	line_close(s->line);
+	loop_timer_cancel(&s->timer);
+	loop_defer_cancel(&s->tell);
+	str_done(&s->body);
+	free(s->from);
+	free(s->to);
+	free(s->url);
+	free(s->helo);
+	free(s);
+}
+
+static void tell_one(struct mail_smtp *s, enum smtp_notice what)
+{
+	switch (what) {
+	case TELL_VERDICT:
+		s->events->on_verdict(s->arg, &s->verdict);
+		return;
+	case TELL_AT_DOT:
+		s->events->on_at_dot(s->arg);
+		return;
+	case TELL_READY:
+		s->events->on_ready(s->arg);
+		return;
+	case TELL_END:
+		s->events->on_end(s->arg, &s->end);
+		return;
+	}
+}
+
+static void on_tell(void *arg)
+{
+	struct mail_smtp *s = arg;
+	unsigned what = s->notices & -s->notices;
+
+	if (!what)
+		return; /* it was taken back */
+	s->notices &= ~what;
+	s->is_calling = true;
+	tell_one(s, (enum smtp_notice)what);
+	s->is_calling = false;
+	if (s->is_freed)
+		smtp_free(s);
+	else if (s->notices)
+		loop_defer(&s->tell, on_tell, s);
+}
+
+void mail_smtp_tell(struct mail_smtp *s, enum smtp_notice what)
+{
+	s->notices |= what;
+	loop_defer(&s->tell, on_tell, s);
+}
+
+/* ---- the connection -------------------------------------------------------------------------- */
+
+/* No dialogue came about: the server's own words, if it said any, and where it said them. */
+static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, int err,
+	const char *detail, bool was_reached)
+{
+	struct mail_verdict v = {
+		.outcome = MAIL_OUTCOME_NOT_SENT,
+		.stage = was_reached ? hello->stage : MAIL_STAGE_CONNECT,
+	};
+
+	if (hello->last.code >= 400) {
+		v.code = hello->last.code;
+		memcpy(v.enhanced, hello->last.enhanced, sizeof v.enhanced);
+		memcpy(v.text, hello->last.text, sizeof v.text);
+	} else {
+		v.err = err;
+		snprintf(v.text, sizeof v.text, "%s", detail);
+	}
+	mail_smtp_finish(s, &v);
+}
+
+static void on_open(void *arg, const char *const *greeting, size_t n)
+{
+	struct mail_smtp *s = arg;
+	struct mail_hello hello;
+
+	mail_hello_read(greeting, n, &hello);
+	/* libcurl calls it a success, too, when the server refused EHLO. */
+	if (hello.stage != MAIL_STAGE_EHLO || hello.last.code / 100 != 2) {
+		connect_failed(s, &hello, CM_EPROTO, "no answer to EHLO", true);
+		return;
+	}
+	s->connected_at_ms = clock_boot_ms();
+	s->has_pipelining = hello.pipelining;
+	if (s->has_mail)
+		mail_smtp_start(s);
+	else
+		mail_smtp_go_idle(s);
+}
+
+static void on_line(void *arg, const char *text, size_t n)
+{
+	static const enum smtp_event by_class[] = { [2] = ON_2XX, ON_3XX, ON_4XX, ON_5XX };
+	struct mail_smtp *s = arg;
+
+	switch (mail_reply_feed(&s->reply, text, n)) {
+	case MAIL_REPLY_MORE:
+		return;
+	case MAIL_REPLY_DONE:
+		mail_smtp_step(s, s->reply.code == 421 ? ON_421 : by_class[s->reply.code / 100]);
+		return;
+	case MAIL_REPLY_GARBAGE:
+		mail_smtp_step(s, ON_GARBAGE);
+		return;
+	}
+}
+
+static void on_flushed(void *arg)
+{
+	mail_smtp_step(arg, ON_FLUSHED);
+}
+
+static void on_line_end(
+	void *arg, int err, const char *detail, const char *const *greeting, size_t n)
+{
+	struct mail_smtp *s = arg;
+
+	s->sent = line_sent(s->line);
+	s->line = NULL;
+	if (s->state == SMTP_CONNECT) {
+		struct mail_hello hello;
+
+		mail_hello_read(greeting, n, &hello);
+		connect_failed(s, &hello, err, detail, n || err == CM_ECLOSED || err == CM_EPROTO);
+		return;
+	}
+	s->lost_err = err;
+	s->lost_why = detail;
+	mail_smtp_step(s, ON_LOST);
+}
+
+void mail_smtp_connect(struct mail_smtp *s)
+{
+	static const struct line_events events = {
+		.on_open = on_open,
+		.on_line = on_line,
+		.on_flushed = on_flushed,
+		.on_end = on_line_end,
+	};
+	struct line_conf conf = {
+		.url = s->url,
+		.helo = s->helo,
+		.connect_timeout_ms = s->connect_ms,
+	};
+
+	s->reply = (struct mail_reply){ 0 };
+	s->is_reused = false;
+	s->connect_at_ms = clock_boot_ms();
+	s->connected_at_ms = 0;
+	s->line = line_open(&conf, &events, s);
+}
+
+static void on_timer(void *arg)
+{
+	mail_smtp_step(arg, ON_TIMER);
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+static int64_t or_else(int64_t ms, int64_t otherwise)
+{
+	return ms ? ms : otherwise;
+}
+
+struct mail_smtp *mail_smtp_open(
+	const struct mail_smtp_conf *conf, const struct mail_smtp_events *events, void *arg)
+{
+	struct mail_smtp *s = xcalloc(1, sizeof *s);
+
+	s->events = events;
+	s->arg = arg;
+	s->url = xstrdup(conf->url);
+	s->helo = xstrdup(conf->helo);
+	s->connect_ms = or_else(conf->connect_ms, 5 * CLOCK_MINUTE_MS);
+	s->limit_ms[LIMIT_COMMAND] = or_else(conf->command_ms, 5 * CLOCK_MINUTE_MS);
+	s->limit_ms[LIMIT_DATA] = or_else(conf->data_ms, 2 * CLOCK_MINUTE_MS);
+	s->limit_ms[LIMIT_BLOCK] = or_else(conf->block_ms, 3 * CLOCK_MINUTE_MS);
+	s->limit_ms[LIMIT_DOT] = or_else(conf->dot_ms, 10 * CLOCK_MINUTE_MS);
+	s->limit_ms[LIMIT_IDLE] = or_else(conf->idle_ms, 30 * CLOCK_SECOND_MS);
+	s->limit_ms[LIMIT_QUIT] = QUIT_MS;
+	loop_timer_init(&s->timer, on_timer, s);
+	mail_smtp_connect(s);
+	return s;
+}
+
+int mail_smtp_send(
+	struct mail_smtp *s, const char *from, const char *to, const char *bytes, size_t n)
+{
+	if (!mail_is_wire_address(from) || !mail_is_wire_address(to))
+		return CM_EINVAL;
+	if (s->state != SMTP_IDLE || s->notices)
+		return CM_ESTATE;
+	free(s->from);
+	free(s->to);
+	s->from = xstrdup(from);
+	s->to = xstrdup(to);
+	mail_dot_stuff(&s->body, bytes, n);
+	s->has_mail = true;
+	mail_smtp_start(s);
+	return CM_OK;
+}
+
+void mail_smtp_dot(struct mail_smtp *s)
+{
+	if (s->state != SMTP_AT_DOT)
+		return; /* it was decided otherwise in the meantime; the verdict is on its way */
+	s->notices &= ~(unsigned)TELL_AT_DOT;
+	s->dot_at_ms = clock_boot_ms();
+	line_write(s->line, ".\r\n", 3);
+	s->dot_end = line_queued(s->line);
+	mail_smtp_set_state(s, SMTP_DOT, "the dot");
+}
+
+void mail_smtp_abort(struct mail_smtp *s)
+{
+	if (s->has_mail && s->state != SMTP_DOT)
+		mail_smtp_fail(s, CM_ECANCELED, "given up before the dot");
+}
+
+bool mail_smtp_is_past_dot(const struct mail_smtp *s)
+{
+	return s->state == SMTP_DOT;
+}
+
+void mail_smtp_quit(struct mail_smtp *s)
+{
+	if (s->state == SMTP_IDLE)
+		mail_smtp_start_quit(s);
+	else if (s->state == SMTP_CONNECT || (s->has_mail && s->state != SMTP_DOT))
+		mail_smtp_fail(s, CM_ECANCELED, "given up");
+	else
+		s->is_quit_wanted = true;
+}
+
+void mail_smtp_free(struct mail_smtp *s)
+{
+	if (!s)
+		return;
+	s->is_freed = true;
+	if (!s->is_calling)
+		smtp_free(s);
+}

@@ -1,0 +1,146 @@
+/*
+ * Inside the SMTP client, four files: smtp.c is the door and the connection, smtp_machine.c the
+ * dialogue; smtp_wire.c (what goes out) and smtp_reply.c (what comes back) are pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coldmail/line.h"
+#include "coldmail/loop.h"
+#include "coldmail/mail.h"
+#include "coldmail/str.h"
+
+/* ---- replies (smtp_reply.c) ------------------------------------------------------------------ */
+
+#define MAIL_REPLY_LINES_MAX 100
+
+/* One reply, fed line by line. Zero-initialise it; feeding a finished one starts the next. */
+struct mail_reply {
+	int code; /* 200..599 */
+	size_t lines;
+	bool is_done;
+	char enhanced[12]; /* RFC 3463; "" when there is none */
+	char text[512]; /* the lines' texts, joined by spaces: printable UTF-8 */
+	size_t len; /* of text */
+};
+
+enum mail_reply_feed { MAIL_REPLY_MORE, MAIL_REPLY_DONE, MAIL_REPLY_GARBAGE };
+
+/* TEXT is one line without its end; it may hold NULs. After GARBAGE, code is 0 and text says what
+ * came. */
+enum mail_reply_feed mail_reply_feed(struct mail_reply *r, const char *text, size_t n);
+/* The server's name for the mail, from a 2xx reply to the dot; "" when no known form is in it. */
+void mail_reply_queue_id(const struct mail_reply *r, char ret[64]);
+
+/* What a server said until the end of its greeting and EHLO. */
+struct mail_hello {
+	struct mail_reply last; /* the last complete reply; code 0: none */
+	enum mail_stage stage; /* where the last word was, or was still to be, said */
+	bool pipelining; /* RFC 2920 */
+};
+
+void mail_hello_read(const char *const *lines, size_t n, struct mail_hello *ret);
+
+/* ---- the wire (smtp_wire.c) ------------------------------------------------------------------ */
+
+/* true: can stand between < and > in a command as it is (RFC 5321, without SMTPUTF8): no control
+ * character, space, angle bracket or 8-bit byte, so that no address is ever two commands. */
+bool mail_is_wire_address(const char *address);
+
+/* Appends BYTES as they go after 354: every line end CRLF (a bare CR or LF is one, too: a server
+ * that sees another end of the mail than we do is how mails are smuggled), the last line ended, a
+ * leading dot doubled (RFC 5321 4.5.2). The lone dot is not part of it. */
+void mail_dot_stuff(struct str *out, const char *bytes, size_t n);
+
+/* ---- the machine (smtp_machine.c) ------------------------------------------------------------ */
+
+/* Each state is named after the reply, or the caller's word, that is waited for. */
+#define SMTP_STATES(X)                                                                             \
+	X(CONNECT, "connect")                                                                      \
+	X(IDLE, "idle") X(MAIL, "mail") X(RCPT, "rcpt") X(DATA, "data")                            \
+		X(DRAIN_RCPT, "drain_rcpt") X(DRAIN_DATA, "drain_data") X(LONE_DOT, "lone_dot")    \
+			X(BODY, "body") X(AT_DOT, "at_dot") X(DOT, "dot") X(RSET, "rset")          \
+				X(QUIT, "quit") X(GONE, "gone")
+enum smtp_state {
+#define X(name, text) SMTP_##name,
+	SMTP_STATES(X)
+#undef X
+};
+#define SMTP_STATE_N (SMTP_GONE + 1)
+
+enum smtp_event {
+	ON_2XX,
+	ON_3XX,
+	ON_4XX,
+	ON_5XX,
+	ON_421,
+	ON_GARBAGE,
+	ON_FLUSHED,
+	ON_TIMER,
+	ON_LOST,
+	SMTP_EVENT_N
+};
+
+enum smtp_limit {
+	LIMIT_NONE,
+	LIMIT_COMMAND,
+	LIMIT_DATA,
+	LIMIT_BLOCK,
+	LIMIT_DOT,
+	LIMIT_IDLE,
+	LIMIT_QUIT,
+	SMTP_LIMIT_N
+};
+
+/* What the caller has yet to be told; one a time, the lowest first. */
+enum smtp_notice { TELL_VERDICT = 1, TELL_AT_DOT = 2, TELL_READY = 4, TELL_END = 8 };
+
+struct mail_smtp {
+	const struct mail_smtp_events
+		*events; /* borrowed: from the caller, until mail_smtp_free() */
+	void *arg; /* borrowed likewise */
+	char *url, *helo; /* owned */
+	int64_t connect_ms, limit_ms[SMTP_LIMIT_N];
+	struct line *line; /* owned; NULL: no connection */
+	struct mail_reply reply;
+	enum smtp_state state;
+	struct loop_timer timer;
+	struct loop_defer tell;
+	unsigned notices; /* bits of enum smtp_notice */
+	bool is_calling; /* inside a callback: mail_smtp_free() must leave us our memory */
+	bool is_freed; /* it was called there */
+	bool has_pipelining; /* the server offers it */
+	bool has_mail; /* a mail is under way and has no verdict yet */
+	bool is_reused; /* the connection has carried a mail before */
+	bool is_quit_wanted; /* QUIT when the mail under way is over */
+	char *from, *to; /* owned: of the last mail given */
+	struct str body; /* likewise; stuffed */
+	uint64_t dot_end; /* where the dot ends, as line_queued(); 0: not written */
+	uint64_t sent; /* line_sent() when the state was entered or the line ended */
+	int lost_err; /* why the line ended */
+	const char *lost_why; /* borrowed: during ON_LOST */
+	struct mail_verdict verdict, end;
+	/* Boot times, 0: not yet. Since the last verdict. */
+	int64_t connect_at_ms, connected_at_ms, mail_at_ms, body_at_ms, dot_at_ms;
+};
+
+void mail_smtp_set_state(struct mail_smtp *s, enum smtp_state to, const char *why);
+/* EV has happened; the table says what that means. */
+void mail_smtp_step(struct mail_smtp *s, enum smtp_event ev);
+/* The first command of the mail given; in CONNECT or IDLE. */
+void mail_smtp_start(struct mail_smtp *s);
+/* Connected, or the last mail is over: tells the caller, or quits when that is wanted. */
+void mail_smtp_go_idle(struct mail_smtp *s);
+void mail_smtp_start_quit(struct mail_smtp *s);
+/* The connection ends for the reason V, and so does a mail under way. */
+void mail_smtp_finish(struct mail_smtp *s, const struct mail_verdict *v);
+/* The same, for a reason that is not a reply. */
+void mail_smtp_fail(struct mail_smtp *s, int err, const char *why);
+
+/* ---- the connection (smtp.c) ----------------------------------------------------------------- */
+
+void mail_smtp_connect(struct mail_smtp *s);
+void mail_smtp_tell(struct mail_smtp *s, enum smtp_notice what);
