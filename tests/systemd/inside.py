@@ -3,7 +3,6 @@ else: it installs into /, and its first question is where it is."""
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+from fake_smtp import FakeSmtp
 from support import BUILD, REPOSITORY, wait_until
 
 CONF = pathlib.Path("/etc/coldmail.conf")
@@ -66,27 +66,6 @@ def journal(*fields):
     return [json.loads(line) for line in lines]
 
 
-class Server:
-    """fake-smtp; `accepted` is its own list of what it took."""
-
-    def __init__(self, folder, rules):
-        self.list, port_file, self.log = folder / "list", folder / "port", folder / "log"
-        argv = [BUILD / "fake-smtp", "--port-file", port_file, "--list", self.list, "--verbose"]
-        for rule in rules:
-            argv += ["--rule", rule]
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(port_file.exists, what="fake-smtp's port")
-        self.port = int(port_file.read_text())
-
-    def accepted(self):
-        return self.list.read_text().splitlines() if self.list.exists() else []
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def installed():
     """`make install` as its reader would do it, with the words it ends with."""
@@ -120,11 +99,11 @@ def service():
 @pytest.fixture
 def server(tmp_path, request):
     """A mail server, and a campaign that sends to it."""
-    fake = Server(tmp_path, getattr(request, "param", []))
-    CONF.parent.joinpath("coldmail").mkdir(exist_ok=True)
-    CONF.parent.joinpath("coldmail/intro.tmpl").write_text(TEMPLATE)
-    yield fake
-    fake.end()
+    with FakeSmtp(tmp_path / "fake", "--verbose", rules=getattr(request, "param", [])) as fake:
+        CONF.parent.joinpath("coldmail").mkdir(exist_ok=True)
+        CONF.parent.joinpath("coldmail/intro.tmpl").write_text(TEMPLATE)
+        CONF.write_text(CAMPAIGN.format(port=fake.port))
+        yield fake
 
 
 def import_leads(tmp_path, n):
@@ -152,11 +131,10 @@ def test_start_returns_when_it_is_ready(service):
 
 
 def test_status_is_live(service, server, tmp_path):
-    CONF.write_text(CAMPAIGN.format(port=server.port))
     run("systemctl", "start", "coldmail")
     before = show("StatusText")
     import_leads(tmp_path, 3)
-    wait_until(lambda: len(server.accepted()) == 3, what="three mails")
+    wait_until(lambda: len(server.mails()) == 3, what="three mails")
     wait_until(lambda: "sent 3 today" in show("StatusText"), what="STATUS= with three mails")
     assert show("StatusText") != before
 
@@ -189,23 +167,21 @@ def test_bad_configuration_is_not_tried_again(service):
 
 @pytest.mark.parametrize("server", [["on dot do delay 3000 then accept"]], indirect=True)
 def test_stop_waits_for_a_mail_past_its_dot(service, server, tmp_path):
-    CONF.write_text(CAMPAIGN.format(port=server.port))
     run("systemctl", "start", "coldmail")
     import_leads(tmp_path, 1)
-    wait_until(lambda: re.search(r"\bdot\b", server.log.read_text()), what="the dot")
-    assert server.accepted() == []
+    wait_until(lambda: "< .\n" in server.err.read_text(), what="the dot")
+    assert server.mails() == []
     run("systemctl", "stop", "coldmail")
-    assert len(server.accepted()) == 1
+    assert len(server.mails()) == 1
     assert show("Result") == "success"
     sends = json.loads(run("coldmailctl", "--json", "sends"))
     assert [send["outcome"] for send in sends] == ["sent"]
 
 
 def test_reload(service, server):
-    CONF.write_text(CAMPAIGN.format(port=server.port))
     run("systemctl", "start", "coldmail")
     first = pid()
-    CONF.write_text(CAMPAIGN.format(port=server.port).replace("10000", "20"))
+    CONF.write_text(CONF.read_text().replace("10000", "20"))
     run("systemctl", "reload", "coldmail")
     CONF.write_text(CONF.read_text() + "\nnonsense = 1\n")
     assert run("systemctl", "reload", "coldmail", ok=False).returncode != 0
@@ -215,10 +191,9 @@ def test_reload(service, server):
 
 
 def test_journal_has_our_fields(service, server, tmp_path):
-    CONF.write_text(CAMPAIGN.format(port=server.port))
     run("systemctl", "start", "coldmail")
     import_leads(tmp_path, 1)
-    wait_until(lambda: server.accepted(), what="a mail")
+    wait_until(lambda: server.mails(), what="a mail")
     entry = wait_until(lambda: journal("COLDMAIL_EVENT=send"), what="the send's line")[0]
     assert entry["MESSAGE"].startswith("send lead=")
     assert entry["COLDMAIL_MAILBOX"] == "ali@example.com"
@@ -227,11 +202,10 @@ def test_journal_has_our_fields(service, server, tmp_path):
 
 
 def test_stopped_journal_delays_nothing(service, server, tmp_path):
-    CONF.write_text(CAMPAIGN.format(port=server.port))
     run("systemctl", "start", "coldmail")
     first = pid()
     os.kill(journald(), signal.SIGSTOP)
     import_leads(tmp_path, 500)
-    wait_until(lambda: len(server.accepted()) == 500, 20, "500 mails")
+    wait_until(lambda: len(server.mails()) == 500, 20, "500 mails")
     time.sleep(3)  # longer than the watchdog's patience
     assert (pid(), show("NRestarts")) == (first, "0")
