@@ -56,6 +56,7 @@ struct conf_mailbox {
 	const char *address; /* canonical */
 	const char *name; /* "" : none */
 	const char *smtp; /* URL */
+	bool tls_required; /* `tls`; false is meant for loopback, until TLS is built */
 	int daily_limit;
 	int64_t gap_min_ms, gap_max_ms;
 	const char *timezone;
@@ -122,7 +123,3 @@ void conf_diff_free(char **lines);
 char *conf_find_socket(const char *file);
 #define CONF_DEFAULT_SOCKET "/run/coldmail/control.sock"
 #define CONF_DEFAULT_STORE  "sqlite:/var/lib/coldmail/coldmail.db"
-
-/* The schema as troff for coldmail.conf(5) / as lines "section.key type default": for the lint that
- * holds sample file and man page against it. The caller owns the result. */
-char *conf_schema_dump(void);

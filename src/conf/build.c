@@ -1,0 +1,228 @@
+/*
+ * From the tree of entries to struct conf, by the rows of keys.c: what is there is read, what is
+ * missing gets its default or is an error, what is unknown, repeated or misplaced is told.
+ * Runs on: loop. Called by conf.c. After an error the struct is still sound to look at (no pointer
+ * is NULL that must not be), so that the rest is checked in the same run.
+ */
+#include "conf_private.h"
+
+#include "coldmail/err.h"
+
+static void tell_again(
+	struct conf_load *l, const struct conf_node *again, const struct conf_node *first)
+{
+	conf_error(l, again->at, "%s '%s' again, expected it once (first: %s:%d)",
+		again->title ? again->name : "key",
+		conf_shown(l, again->title ? again->title : again->name), first->at.src->name,
+		first->at.line);
+}
+
+static void check_title(struct conf_load *l, enum conf_in in, const struct conf_node *section)
+{
+	const char *name = conf_sections[in].name;
+
+	if (conf_sections[in].has_title && str_is_empty(section->title))
+		conf_error(l, section->at, "section '%s' without a title, expected %s \"...\" {",
+			name, name);
+	else if (!conf_sections[in].has_title && section->title)
+		conf_error(l, section->at, "section '%s' has a title, expected %s {", name, name);
+}
+
+/* ENTRY is no value of a key of IN: a section of it, or a mistake. */
+static void check_entry(struct conf_load *l, enum conf_in in, const struct conf_node *entry)
+{
+	const struct conf_key *k = conf_key_find(in, entry->name);
+	const enum conf_in inner = conf_section_find(in, entry->name);
+	const bool is_bad = !entry->is_section && entry->value.kind == CONF_VALUE_BAD;
+
+	if (entry->is_section && inner != CONF_TOP)
+		check_title(l, inner, entry);
+	else if (entry->is_section && k)
+		conf_error(l, entry->at, "'%s' is a key, expected %s = ...", k->name, k->name);
+	else if (!entry->is_section && inner != CONF_TOP && !is_bad)
+		conf_error(
+			l, entry->at, "'%s' is a section, expected %s {", entry->name, entry->name);
+	else if (inner == CONF_TOP && !is_bad)
+		conf_unknown(l, in, entry);
+}
+
+/* Reads ENTRY for the row K. A value that is refused counts as told from now on. */
+static void fill_key(
+	struct conf_load *l, const struct conf_key *k, struct conf_node *entry, void *base)
+{
+	if (!conf_value_read(l, k, &entry->value, base))
+		entry->value.kind = CONF_VALUE_BAD;
+	else if (k->flags & CONF_UNENFORCED)
+		conf_warning(l, entry->at, "'%s' parses, but is not enforced yet in this version",
+			k->name);
+}
+
+static void fill_default(struct conf_load *l, const struct conf_key *k, void *base)
+{
+	const struct conf_value *v = &l->defaults[k - conf_keys];
+
+	bug_if(!conf_value_read(l, k, v, base), "key %s has a bad default", k->name);
+}
+
+/* Every key of IN into BASE, from SECTION (NULL: there is none, so all are defaults). */
+static void fill(struct conf_load *l, enum conf_in in, struct conf_node *section, void *base)
+{
+	struct conf_node **seen =
+		mem_arena_get(&l->arena, conf_n_keys * sizeof(struct conf_node *));
+
+	for (const struct conf_key *k = conf_keys; k < conf_keys + conf_n_keys; k++)
+		if (k->in == in && k->def)
+			fill_default(l, k, base);
+	for (struct conf_node *n = section ? section->first : NULL; n; n = n->next) {
+		const struct conf_key *k = n->is_section ? NULL : conf_key_find(in, n->name);
+
+		if (!k) {
+			check_entry(l, in, n);
+		} else if (seen[k - conf_keys]) {
+			tell_again(l, n, seen[k - conf_keys]);
+		} else {
+			seen[k - conf_keys] = n;
+			fill_key(l, k, n, base);
+		}
+	}
+	for (const struct conf_key *k = conf_keys; section && k < conf_keys + conf_n_keys; k++)
+		if (k->in == in && k->flags & CONF_REQUIRED && !conf_node_find(section, k->name))
+			conf_error(l, section->at, "%s '%s' has no '%s', expected %s = ... (%s)",
+				section->name, conf_shown(l, section->title ? section->title : ""),
+				k->name, k->name, k->help);
+}
+
+/* ---- sections -------------------------------------------------------------------------------- */
+
+/* The next section of that name at or behind N. */
+static struct conf_node *section_from(struct conf_node *n, enum conf_in in)
+{
+	while (n && !(n->is_section && str_eq(n->name, conf_sections[in].name)))
+		n = n->next;
+	return n;
+}
+
+#define each_section(it, parent, in)                                                               \
+	for (struct conf_node *it = section_from((parent)->first, (in)); it;                       \
+		it = section_from(it->next, (in)))
+
+static size_t count_sections(struct conf_node *parent, enum conf_in in)
+{
+	size_t n = 0;
+
+	each_section(it, parent, in) n++;
+	return n;
+}
+
+/* A section with the same title before IT. Titles of mailboxes differ in more than their case. */
+static void check_unique(struct conf_load *l, struct conf_node *parent, enum conf_in in,
+	const struct conf_node *node)
+{
+	each_section(it, parent, in)
+	{
+		if (it == node)
+			return;
+		if (in == CONF_MAILBOX ? str_ieq(it->title, node->title)
+				       : str_eq(it->title, node->title)) {
+			tell_again(l, node, it);
+			return;
+		}
+	}
+}
+
+static const char *name_of(struct conf_load *l, const struct conf_node *section)
+{
+	if (!str_is_empty(section->title) && !conf_is_name(section->title))
+		conf_error(l, section->at,
+			"%s '%s': expected a name of at most 64 letters, digits and . _ -",
+			section->name, conf_shown(l, section->title));
+	return section->title ? section->title : "";
+}
+
+static void build_mailbox(struct conf_load *l, struct conf_node *section, struct conf_mailbox *ret)
+{
+	const char *address = section->title ? conf_address(l, section->title) : "";
+
+	if (!address)
+		conf_error(l, section->at,
+			"mailbox '%s': expected an address such as \"ali@example.com\"",
+			conf_shown(l, section->title));
+	*ret = (struct conf_mailbox){
+		.address = address ? address : "",
+		.smtp = "",
+		.file = section->at.src->name,
+		.line = section->at.line,
+	};
+	check_unique(l, l->root, CONF_MAILBOX, section);
+	fill(l, CONF_MAILBOX, section, ret);
+	conf_check_mailbox(l, section, ret);
+}
+
+static void build_step(struct conf_load *l, struct conf_node *section, struct conf_step *ret)
+{
+	*ret = (struct conf_step){ .name = name_of(l, section), .template_path = "" };
+	fill(l, CONF_STEP, section, ret);
+	const struct conf_node *template = conf_node_find(section, "template");
+
+	if (template && *ret->template_path)
+		ret->template_source = conf_source_template(l, ret->template_path, template->at);
+}
+
+static void build_steps(struct conf_load *l, struct conf_node *section, struct conf_campaign *c)
+{
+	size_t i = 0;
+
+	c->n_steps = count_sections(section, CONF_STEP);
+	c->steps = mem_arena_get(&l->arena, c->n_steps * sizeof *c->steps);
+	each_section(it, section, CONF_STEP)
+	{
+		check_unique(l, section, CONF_STEP, it);
+		build_step(l, it, &c->steps[i]);
+		conf_check_step(l, it, &c->steps[i], i == 0);
+		i++;
+	}
+}
+
+static void build_campaign(
+	struct conf_load *l, struct conf_node *section, struct conf_campaign *ret)
+{
+	struct conf_node *identity = section_from(section->first, CONF_IDENTITY);
+
+	*ret = (struct conf_campaign){
+		.name = name_of(l, section),
+		.identity = l->conf->identity,
+		.file = section->at.src->name,
+		.line = section->at.line,
+	};
+	check_unique(l, l->root, CONF_CAMPAIGN, section);
+	fill(l, CONF_CAMPAIGN, section, ret);
+	if (identity)
+		fill(l, CONF_IDENTITY, identity, &ret->identity);
+	build_steps(l, section, ret);
+	conf_check_campaign(l, section, ret);
+}
+
+void conf_build(struct conf_load *l)
+{
+	struct conf_node *root = l->root;
+	struct conf *c = l->conf;
+	size_t i = 0;
+
+	l->defaults = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->defaults);
+	for (i = 0; i < conf_n_keys; i++)
+		if (conf_keys[i].def)
+			l->defaults[i] = conf_parse_value(l, conf_keys[i].def);
+	c->identity = (struct conf_identity){ "", "", "", "" };
+	fill(l, CONF_TOP, root, c);
+	fill(l, CONF_LOG, section_from(root->first, CONF_LOG), c);
+	fill(l, CONF_CONTROL, section_from(root->first, CONF_CONTROL), c);
+	fill(l, CONF_IDENTITY, section_from(root->first, CONF_IDENTITY), &c->identity);
+	conf_check_store(l);
+	c->mailboxes =
+		mem_arena_get(&l->arena, count_sections(root, CONF_MAILBOX) * sizeof *c->mailboxes);
+	each_section(it, root, CONF_MAILBOX) build_mailbox(l, it, &c->mailboxes[c->n_mailboxes++]);
+	c->campaigns = mem_arena_get(
+		&l->arena, count_sections(root, CONF_CAMPAIGN) * sizeof *c->campaigns);
+	each_section(it, root, CONF_CAMPAIGN)
+		build_campaign(l, it, &c->campaigns[c->n_campaigns++]);
+}

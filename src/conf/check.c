@@ -1,0 +1,194 @@
+/*
+ * What no row of the schema can say: keys that depend on each other, addresses of servers, who has
+ * an identity. What a value refused was told before, and is not told again here.
+ * Runs on: loop. Called by build.c. Touches no network.
+ */
+#include "conf_private.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+
+#define NAME_MAX_BYTES 64
+#define HOST_MAX       253 /* RFC 1035 2.3.4 less the root's dot */
+
+/* NAME is absent from SECTION, or it was read: the struct says what the file means. */
+static bool is_sound(const struct conf_node *section, const char *name)
+{
+	const struct conf_node *n = conf_node_find(section, name);
+
+	return !n || n->value.kind != CONF_VALUE_BAD;
+}
+
+static struct conf_place place_of(const struct conf_node *section, const char *name)
+{
+	const struct conf_node *n = conf_node_find(section, name);
+
+	return n ? n->at : section->at;
+}
+
+bool conf_is_name(const char *name)
+{
+	size_t n = 0;
+
+	for (; isalnum((unsigned char)name[n]) || (name[n] && strchr("._-", name[n])); n++)
+		;
+	return n && n <= NAME_MAX_BYTES && !name[n];
+}
+
+/* ---- store ----------------------------------------------------------------------------------- */
+
+void conf_check_store(struct conf_load *l)
+{
+	struct conf *c = l->conf;
+	const struct conf_place at = place_of(l->root, "store");
+
+	if (str_starts(c->store, "mongodb://") || str_starts(c->store, "mongodb+srv://")) {
+		conf_error(l, at,
+			"store: MongoDB is not built yet in this version, expected "
+			"\"sqlite:PATH\"");
+	} else if (!str_starts(c->store, "sqlite:") || !c->store[strlen("sqlite:")]) {
+		conf_error(l, at, "store = %s: expected \"sqlite:PATH\"", conf_shown(l, c->store));
+	} else {
+		c->store_path = conf_source_absolute(l, at.src, c->store + strlen("sqlite:"));
+		c->store = mem_arena_printf(&l->arena, "sqlite:%s", c->store_path);
+	}
+}
+
+/* ---- mailboxes ------------------------------------------------------------------------------- */
+
+static bool is_port(const char *p)
+{
+	int64_t port;
+
+	return isdigit((unsigned char)*p) && str_to_i64(p, &port) && port > 0 && port < 65536;
+}
+
+/* HOST or HOST:PORT, an IPv6 address in brackets. Fills RET_HOST without them. */
+static bool split_host(const char *p, char ret_host[HOST_MAX + 1])
+{
+	const bool is_literal = *p == '[';
+	const char *start = p + is_literal;
+	size_t n = strspn(start, is_literal ? "0123456789abcdefABCDEF:."
+					    : "abcdefghijklmnopqrstuvwxyz"
+					      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+	const char *end = start + n;
+	struct in6_addr v6;
+
+	if (!n || n > HOST_MAX || (is_literal && *end++ != ']'))
+		return false;
+	if (*end && (*end != ':' || !is_port(end + 1)))
+		return false;
+	memcpy(ret_host, start, n);
+	ret_host[n] = '\0';
+	return !is_literal || inet_pton(AF_INET6, ret_host, &v6) == 1;
+}
+
+static bool is_loopback(const char *host)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	if (inet_pton(AF_INET6, host, &v6) == 1)
+		return IN6_IS_ADDR_LOOPBACK(&v6);
+	return str_ieq(host, "localhost");
+}
+
+void conf_check_mailbox(
+	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
+{
+	const struct conf_place at = place_of(section, "smtp");
+	const char *shown = conf_shown(l, m->smtp);
+	char host[HOST_MAX + 1];
+
+	if (!*m->smtp)
+		return;
+	if (str_istarts(m->smtp, "smtps://"))
+		conf_error(l, at,
+			"smtp = %s: TLS is not built yet in this version, expected smtp:// and "
+			"tls = none, towards a server on this machine",
+			shown);
+	else if (!str_istarts(m->smtp, "smtp://") || !split_host(m->smtp + 7, host))
+		conf_error(l, at, "smtp = %s: expected smtp://HOST or smtp://HOST:PORT", shown);
+	else if (m->tls_required && is_sound(section, "tls"))
+		conf_error(l, at,
+			"smtp = %s wants STARTTLS, which is not built yet in this version, "
+			"expected tls = none beside it, towards a server on this machine",
+			shown);
+	else if (!is_loopback(host) && is_sound(section, "tls"))
+		conf_warning(l, at,
+			"smtp = %s with tls = none: mails leave this machine unencrypted, "
+			"expected a server on loopback",
+			shown);
+}
+
+/* ---- campaigns ------------------------------------------------------------------------------- */
+
+static bool lacks(const struct conf_load *l, const struct conf_node *section, const char *name,
+	const char *value)
+{
+	return !*value && !conf_node_find(conf_node_find(section, "identity"), name) &&
+	       !conf_node_find(conf_node_find(l->root, "identity"), name);
+}
+
+static void check_identity(
+	struct conf_load *l, const struct conf_node *section, const struct conf_identity *i)
+{
+	const bool organisation = lacks(l, section, "organisation", i->organisation);
+	const bool address = lacks(l, section, "postal_address", i->postal_address);
+	const bool opt_out = lacks(l, section, "opt_out_line", i->opt_out_line);
+
+	if (organisation || address || opt_out)
+		conf_error(l, section->at,
+			"campaign '%s' has no identity to write under, expected identity {%s%s%s }",
+			conf_shown(l, section->title ? section->title : ""),
+			organisation ? " organisation = \"...\"" : "",
+			address ? " postal_address = \"...\"" : "",
+			opt_out ? " opt_out_line = \"...\"" : "");
+}
+
+/* none, us, or a path, which becomes absolute. */
+static void check_holidays(
+	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c)
+{
+	const struct conf_place at = place_of(section, "holidays");
+
+	if (str_eq(c->holidays, "none") || str_eq(c->holidays, "us"))
+		return;
+	if (strchr(c->holidays, '/'))
+		c->holidays = conf_source_absolute(l, at.src, c->holidays);
+	else
+		conf_error(l, at, "holidays = %s: expected none, us or the path of a list",
+			conf_shown(l, c->holidays));
+}
+
+void conf_check_campaign(
+	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c)
+{
+	check_holidays(l, section, c);
+	check_identity(l, section, &c->identity);
+	if (!c->n_steps && !conf_node_find(section, "step"))
+		conf_error(l, section->at,
+			"campaign '%s' has no step, expected step \"NAME\" { template = \"FILE\" }",
+			conf_shown(l, c->name));
+}
+
+void conf_check_step(struct conf_load *l, const struct conf_node *section,
+	const struct conf_step *s, bool is_first)
+{
+	const char *name = conf_shown(l, s->name);
+
+	if (is_first && s->same_thread)
+		conf_error(l, place_of(section, "thread"),
+			"step '%s' is the first and answers none, expected thread = new", name);
+	if (is_first && s->after_ms)
+		conf_error(l, place_of(section, "after"),
+			"step '%s' is the first and waits for none, expected no 'after'", name);
+	if (!is_first && !s->after_ms && is_sound(section, "after"))
+		conf_error(l, place_of(section, "after"),
+			"step '%s' has no time to wait, expected it behind the step before, such "
+			"as "
+			"after = 3d",
+			name);
+}

@@ -1,0 +1,242 @@
+/*
+ * What the files of the room conf share. A load goes one way: source.c reads files, lex.c makes
+ * tokens of them, parse.c a tree of entries; build.c fills struct conf from the tree by the rows of
+ * keys.c, with value.c for each type; check.c looks at what no row can say.
+ * Runs on: loop. Nothing here is seen outside of src/conf (and its fuzz target).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "coldmail/conf.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* ---- limits: a file may be anything ---------------------------------------------------------- */
+
+#define CONF_FILE_MAX     ((size_t)1 << 20) /* bytes of one configuration file */
+#define CONF_TEMPLATE_MAX ((size_t)256 << 10) /* bytes of one template */
+#define CONF_FILES_MAX    1000 /* files of one load */
+#define CONF_NODES_MAX    100000 /* entries of one load */
+#define CONF_PROBLEMS_MAX 1000 /* then the rest is not shown */
+#define CONF_DEPTH_MAX    8 /* of includes, and of sections */
+
+/* ---- sources and problems -------------------------------------------------------------------- */
+
+/* A file that was read. Lives in the load's arena. */
+struct conf_source {
+	const char *name; /* as people know it: as given, or found from the file that includes it */
+	const char *text; /* NUL-terminated; without a byte order mark */
+	size_t len;
+	size_t rank; /* 0, 1, 2 …: the order of reading */
+	dev_t dev;
+	ino_t ino;
+};
+
+struct conf_place {
+	const struct conf_source *src;
+	int line;
+};
+
+struct conf_node;
+
+/* One load, from the first byte to struct conf. */
+struct conf_load {
+	struct mem_arena arena; /* becomes the generation's when all is well */
+	struct conf_node *root;
+	struct conf *conf; /* in the arena */
+	struct conf_value *defaults; /* of each row of conf_keys */
+	size_t n_sources, n_nodes;
+	struct conf_report_item *items; /* owned */
+	size_t n_items, cap_items, n_errors;
+};
+
+void conf_error(struct conf_load *l, struct conf_place at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Hands the problems over in the order in which a person reads files. */
+void conf_report_finish(struct conf_load *l, struct conf_problems *ret);
+/* TEXT as it may stand in a message: printable, not longer than a line. In the load's arena. */
+const char *conf_shown(struct conf_load *l, const char *text);
+
+/* Reads NAME; every reason why it cannot be is a problem at AT (NULL: at the file itself). */
+struct conf_source *conf_source_read(
+	struct conf_load *l, const char *name, const struct conf_place *at);
+/* A template's text; NULL after a problem at AT. */
+const char *conf_source_template(struct conf_load *l, const char *path, struct conf_place at);
+/* PATH as found from the file SRC that names it; conf_source_absolute: from the root. */
+const char *conf_source_path(struct conf_load *l, const struct conf_source *src, const char *path);
+const char *conf_source_absolute(
+	struct conf_load *l, const struct conf_source *src, const char *path);
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+enum conf_token_kind {
+	CONF_TOKEN_END,
+	CONF_TOKEN_WORD,
+	CONF_TOKEN_STRING,
+	CONF_TOKEN_EQUALS,
+	CONF_TOKEN_OPEN,
+	CONF_TOKEN_CLOSE,
+	CONF_TOKEN_COMMA,
+	CONF_TOKEN_BAD, /* told already */
+};
+
+struct conf_token {
+	enum conf_token_kind kind;
+	const char *text; /* WORD, STRING */
+	struct conf_place at;
+	const char *start;
+	bool is_first; /* of its line */
+};
+
+struct conf_lexer {
+	struct conf_load *load;
+	const struct conf_source *src;
+	const char *p, *end;
+	int line;
+	bool is_first;
+};
+
+void conf_lexer_init(struct conf_lexer *x, struct conf_load *l, const struct conf_source *src);
+void conf_lexer_next(struct conf_lexer *x, struct conf_token *ret);
+/* Where in its line P is, in characters, from 1: what an editor shows. */
+int conf_lexer_column(const struct conf_lexer *x, const char *p);
+
+/* ---- the tree -------------------------------------------------------------------------------- */
+
+enum conf_value_kind {
+	CONF_VALUE_BAD, /* told already: present, and not to be looked at */
+	CONF_VALUE_TEXT,
+	CONF_VALUE_LIST,
+};
+
+struct conf_value {
+	enum conf_value_kind kind;
+	const char *text; /* TEXT */
+	struct conf_place at;
+	struct conf_value *items, *next; /* LIST: its first item; an item: the one behind it */
+	size_t n; /* items */
+};
+
+struct conf_node {
+	const char *name;
+	struct conf_place at;
+	bool is_section;
+	const char *title; /* a section's; NULL: none */
+	struct conf_value value; /* a key's */
+	struct conf_node *first, *last, *next;
+	size_t n; /* entries of a section */
+};
+
+/* The entries of SRC and of what it includes, below l->root. */
+void conf_parse(struct conf_load *l, const struct conf_source *src);
+/* A value of our own, in the language of the files. */
+struct conf_value conf_parse_value(struct conf_load *l, const char *text);
+/* The first entry of that name in SECTION; NULL when there is none (or no SECTION). */
+const struct conf_node *conf_node_find(const struct conf_node *section, const char *name);
+
+/* ---- the schema ------------------------------------------------------------------------------ */
+
+enum conf_in {
+	CONF_TOP,
+	CONF_IDENTITY,
+	CONF_LOG,
+	CONF_CONTROL,
+	CONF_MAILBOX,
+	CONF_CAMPAIGN,
+	CONF_STEP
+};
+#define CONF_N_SECTIONS (CONF_STEP + 1)
+
+enum conf_type {
+	CONF_STRING, /* const char *; min..max bytes */
+	CONF_PATH, /* const char *, absolute; max bytes */
+	CONF_ZONE, /* const char *, IANA name */
+	CONF_INT, /* int, min..max */
+	CONF_DURATION, /* int64_t ms, min..max; the word `never` with CONF_NEVER */
+	CONF_SPAN, /* int64_t ms twice (at, at2), 0..max */
+	CONF_CHOICE, /* int: min + the place of the word in `choices` */
+	CONF_SWITCH, /* bool: is it the second of the two words in `choices`? */
+	CONF_ONLY, /* nowhere: `choices` is the one word there is so far */
+	CONF_DAYS, /* unsigned, bit 0 = Monday */
+	CONF_WINDOWS, /* struct conf_window *, size_t (at2) */
+	CONF_NUMBERS, /* int *, size_t (at2); each min..max */
+	CONF_REFS, /* const struct conf_mailbox **, size_t (at2) */
+};
+
+enum conf_flag {
+	CONF_REQUIRED = 1,
+	CONF_LINES = 2, /* a string that may have several lines */
+	CONF_NEVER = 4, /* a duration that may be `never` */
+	CONF_RESTART = 8, /* a running daemon keeps the old value */
+	CONF_UNENFORCED = 16, /* parses; nothing obeys it in this version */
+};
+
+/* A key of the configuration: the rows of keys.c, and nothing else, say what there is. */
+struct conf_key {
+	enum conf_in in;
+	const char *name;
+	enum conf_type type;
+	unsigned flags;
+	const char *def; /* as it would stand in a file; NULL: none */
+	int64_t min, max;
+	const char *choices; /* words with '|' between */
+	const char *later; /* words like these that a later version brings; NULL: none */
+	size_t at, at2; /* in the section's struct */
+	const char *help; /* what it is, for messages */
+};
+
+struct conf_section {
+	const char *name;
+	unsigned parents; /* 1 << enum conf_in, each */
+	bool has_title;
+};
+
+extern const struct conf_key conf_keys[];
+extern const size_t conf_n_keys;
+extern const struct conf_section conf_sections[CONF_N_SECTIONS];
+
+const struct conf_key *conf_key_find(enum conf_in in, const char *name); /* NULL: none */
+/* Which section NAME opens inside PARENT; CONF_TOP: none. */
+enum conf_in conf_section_find(enum conf_in parent, const char *name);
+
+/* The place of WORD, from 0, among WORDS with '|' between; -1: it is none, or there are no WORDS. */
+int conf_word_place(const char *words, const char *word);
+
+/* Says of an entry that IN does not have what is known about it: a later version's, another
+ * section's, or a slip of the pen. */
+void conf_unknown(struct conf_load *l, enum conf_in in, const struct conf_node *node);
+/* The word among WORDS that TEXT may have been meant to be; NULL: none is near. */
+const char *conf_closest(const char *text, const char *const *words, size_t n);
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/* Reads V into BASE, the struct of K's section. false: told, BASE is untouched. */
+bool conf_value_read(
+	struct conf_load *l, const struct conf_key *k, const struct conf_value *v, void *base);
+/* K's value in BASE in the language of the file. */
+void conf_value_show(const struct conf_key *k, const void *base, struct str *out);
+
+/* A mailbox's address in lower case; NULL: TEXT is none. */
+const char *conf_address(struct conf_load *l, const char *text);
+
+/* ---- from the tree to struct conf ------------------------------------------------------------ */
+
+/* Fills l->conf. Problems are told; the result is whole only without errors. */
+void conf_build(struct conf_load *l);
+
+/* What no row can say, each once its section's struct is filled. */
+void conf_check_store(struct conf_load *l);
+void conf_check_mailbox(
+	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m);
+void conf_check_campaign(
+	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c);
+void conf_check_step(struct conf_load *l, const struct conf_node *section,
+	const struct conf_step *s, bool is_first);
+/* The name of a campaign or a step: they become parts of keys. */
+bool conf_is_name(const char *name);
