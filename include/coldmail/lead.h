@@ -34,7 +34,8 @@ int lead_pattern_canonical(const char *raw, char **ret, const char **ret_why)
 /* Does PATTERN (canonical) cover this canonical address and person? */
 bool lead_pattern_covers(const char *pattern, const char *address, const char *person);
 /* All patterns that would cover ADDRESS and PERSON, most special first, in A: what a store looks up.
- * Returns their number (<= max). */
+ * Returns their number. MAX is at least LEAD_PATTERNS_MAX: none may be missed. */
+#define LEAD_PATTERNS_MAX 130 /* address, person, *@domain, and a domain of 253 bytes has 127 tails */
 size_t lead_patterns_of(
 	struct mem_arena *a, const char *address, const char *person, const char **ret, size_t max);
 

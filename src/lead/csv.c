@@ -1,0 +1,397 @@
+/*
+ * The reader of leads files: CSV as RFC 4180 has it and as people's programs write it. One bad
+ * record is one error with its line; the records around it are read.
+ * Runs on: any. Called by the import, a slice at a time. The file may hold any bytes; memory and
+ * time stay in proportion to it. Never judges a value: that is lead_address_canonical()'s, lead_get()'s.
+ */
+#include "coldmail/lead.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coldmail/err.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+#define FIELD_MAX   ((size_t)64 * 1024)
+#define COLUMNS_MAX 500
+
+struct lead_reader {
+	const char *data; /* borrowed: from the caller, until lead_reader_free() */
+	size_t n, at;
+	int64_t line; /* the line that starts at `at` */
+
+	char *columns[COLUMNS_MAX]; /* owned */
+	size_t n_columns;
+
+	struct str text; /* the fields of the record in hand, each with a NUL */
+	size_t starts[COLUMNS_MAX + 1]; /* where they begin there; one more than there are */
+	size_t n_fields; /* may be more than are kept */
+
+	struct lead_record record; /* what the caller sees */
+	struct lead_var vars[COLUMNS_MAX];
+	char *error; /* owned; what record.error points to */
+};
+
+/* Where a scan stands inside the data. */
+struct cursor {
+	const char *p, *end;
+	int64_t line;
+};
+
+static bool is_line_end(char c)
+{
+	return c == '\n' || c == '\r';
+}
+
+/* LF, CRLF, or a CR alone (old spreadsheets). */
+static void skip_line_end(struct cursor *c)
+{
+	if (c->p == c->end)
+		return;
+	if (*c->p == '\r' && c->p + 1 < c->end && c->p[1] == '\n')
+		c->p++;
+	c->p++;
+	c->line++;
+}
+
+static void skip_blanks(struct cursor *c)
+{
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\t'))
+		c->p++;
+}
+
+static void skip_blank_lines(struct cursor *c)
+{
+	for (;;) {
+		struct cursor ahead = *c;
+
+		skip_blanks(&ahead);
+		if (ahead.p < ahead.end && !is_line_end(*ahead.p))
+			return;
+		skip_line_end(&ahead);
+		*c = ahead;
+		if (c->p == c->end)
+			return;
+	}
+}
+
+static void skip_line(struct cursor *c)
+{
+	while (c->p < c->end && !is_line_end(*c->p))
+		c->p++;
+	skip_line_end(c);
+}
+
+static int64_t count_lines(const char *p, size_t n)
+{
+	int64_t lines = 0;
+
+	for (size_t i = 0; i < n; i++)
+		lines += p[i] == '\n' || (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n'));
+	return lines;
+}
+
+/* What stands between quotes, from behind the first to behind the last. */
+static const char *read_quoted(struct lead_reader *r, struct cursor *c)
+{
+	size_t start = r->text.len;
+
+	for (;;) {
+		size_t left = (size_t)(c->end - c->p);
+		size_t window = FIELD_MAX + 1 - (r->text.len - start);
+		const char *quote = memchr(c->p, '"', left < window ? left : window);
+
+		if (!quote)
+			return left < window ? "a quote that is opened here and never closed"
+					     : "a quoted field of more than 64 KB: is its closing "
+					       "quote missing?";
+		size_t n = (size_t)(quote - c->p);
+		c->line += count_lines(c->p, n);
+		str_add(&r->text, c->p, n);
+		c->p = quote + 1;
+		if (c->p == c->end || *c->p != '"')
+			return NULL;
+		str_addc(&r->text, '"');
+		c->p++;
+	}
+}
+
+static const char *read_field(struct lead_reader *r, struct cursor *c)
+{
+	skip_blanks(c);
+	if (c->p < c->end && *c->p == '"') {
+		c->p++;
+		const char *why = read_quoted(r, c);
+		if (why)
+			return why;
+		skip_blanks(c);
+		if (c->p < c->end && *c->p != ',' && !is_line_end(*c->p))
+			return "text behind a closing quote: inside of a quoted field a quote is "
+			       "written twice";
+		return NULL;
+	}
+	const char *start = c->p;
+
+	while (c->p < c->end && *c->p != ',' && !is_line_end(*c->p))
+		c->p++;
+	if ((size_t)(c->p - start) > FIELD_MAX)
+		return "a field of more than 64 KB";
+	str_add(&r->text, start, (size_t)(c->p - start));
+	return NULL;
+}
+
+static bool is_white(char c)
+{
+	return c == ' ' || c == '\t' || is_line_end(c);
+}
+
+/* Ends the field that begins at START in r->text: white space around it goes, a NUL comes. */
+static void end_field(struct lead_reader *r, size_t start)
+{
+	char *text = r->text.p;
+	size_t from = start, end = r->text.len;
+
+	while (end > from && is_white(text[end - 1]))
+		end--;
+	while (from < end && is_white(text[from]))
+		from++;
+	memmove(text + start, text + from, end - from);
+	r->text.len = start + (end - from);
+	if (r->n_fields++ < COLUMNS_MAX) {
+		str_addc(&r->text, '\0');
+		r->starts[r->n_fields] = r->text.len;
+	} else {
+		r->text.len = start;
+	}
+}
+
+static const char *read_fields(struct lead_reader *r, struct cursor *c)
+{
+	str_reset(&r->text);
+	str_reserve(&r->text, 1);
+	r->n_fields = 0;
+	r->starts[0] = 0;
+	for (;;) {
+		size_t start = r->text.len;
+		const char *why = read_field(r, c);
+
+		if (why)
+			return why;
+		end_field(r, start);
+		if (c->p == c->end || *c->p != ',')
+			return NULL;
+		c->p++;
+	}
+}
+
+/* The next record's fields into r->text. *RET_WHY: NULL, or why they cannot be used; then reading
+ * goes on with the next line. */
+static void read_record(struct lead_reader *r, const char **ret_why)
+{
+	struct cursor c = { r->data + r->at, r->data + r->n, r->line };
+	struct cursor retry = c;
+	const char *why = read_fields(r, &c);
+
+	if (why) {
+		c = retry;
+		skip_line(&c);
+	} else {
+		if (memchr(retry.p, '\0', (size_t)(c.p - retry.p)))
+			why = "a NUL byte";
+		skip_line_end(&c);
+	}
+	r->at = (size_t)(c.p - r->data);
+	r->line = c.line;
+	*ret_why = why;
+}
+
+static bool skip_to_record(struct lead_reader *r)
+{
+	struct cursor c = { r->data + r->at, r->data + r->n, r->line };
+
+	skip_blank_lines(&c);
+	r->at = (size_t)(c.p - r->data);
+	r->line = c.line;
+	return r->at < r->n;
+}
+
+static const char *field(const struct lead_reader *r, size_t i, size_t *ret_n)
+{
+	*ret_n = r->starts[i + 1] - r->starts[i] - 1;
+	return r->text.p + r->starts[i];
+}
+
+/* ---- the header ------------------------------------------------------------------------------- */
+
+/* "Company Name (short)" -> "company_name_short": what a template can name. */
+static char *column_name(const char *s, size_t i)
+{
+	struct str name = STR_INIT;
+	bool is_gap = false;
+
+	for (; *s; s++) {
+		bool is_word = (unsigned char)*s >= 0x80 || *s == '_' || (*s >= '0' && *s <= '9') ||
+			       (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z');
+
+		if (is_word && is_gap && name.len)
+			str_addc(&name, '_');
+		if (is_word)
+			str_addc(&name, *s);
+		is_gap = !is_word;
+	}
+	if (!name.len)
+		str_addf(&name, "column_%zu", i + 1);
+	str_lower(name.p);
+	return str_take(&name);
+}
+
+static bool has_column(const struct lead_reader *r, const char *name)
+{
+	for (size_t i = 0; i < r->n_columns; i++)
+		if (str_eq(r->columns[i], name))
+			return true;
+	return false;
+}
+
+static char *why_no_email(const struct lead_reader *r)
+{
+	struct str names = STR_INIT;
+	size_t n;
+	const char *first = field(r, 0, &n);
+
+	if (r->n_columns == 1 && strpbrk(first, ";\t"))
+		return xasprintf("line %lld: columns separated by '%s', expected commas",
+			(long long)r->record.line, strchr(first, ';') ? ";" : "tab");
+	for (size_t i = 0; i < r->n_columns; i++)
+		str_addf(&names, "%s%s", i ? ", " : "", r->columns[i]);
+	char *shown = str_printable(str_z(&names), names.len, 200);
+	char *why = xasprintf("line %lld: no column is named email, expected a first line that "
+			      "names the columns; found: %s",
+		(long long)r->record.line, shown);
+	free(shown);
+	str_done(&names);
+	return why;
+}
+
+/* Names the columns from the record in hand; NULL, or what is wrong (owned by the caller). */
+static char *name_columns(struct lead_reader *r)
+{
+	if (r->n_fields > COLUMNS_MAX)
+		return xasprintf(
+			"line %lld: more than %d columns", (long long)r->record.line, COLUMNS_MAX);
+	for (size_t i = 0; i < r->n_fields; i++) {
+		size_t n;
+		const char *raw = field(r, i, &n);
+
+		if (!str_is_utf8(raw, n))
+			return xasprintf("line %lld: column %zu is not UTF-8 text, expected a file "
+					 "saved as CSV in UTF-8",
+				(long long)r->record.line, i + 1);
+		char *name = column_name(raw, i);
+		if (has_column(r, name)) {
+			char *why = xasprintf("line %lld: two columns are named %.100s, expected "
+					      "each name once",
+				(long long)r->record.line, name);
+			free(name);
+			return why;
+		}
+		r->columns[r->n_columns++] = name;
+	}
+	return has_column(r, "email") ? NULL : why_no_email(r);
+}
+
+static char *read_header(struct lead_reader *r)
+{
+	const char *why = NULL;
+
+	if (r->n >= 2 && (!memcmp(r->data, "\xFF\xFE", 2) || !memcmp(r->data, "\xFE\xFF", 2)))
+		return xstrdup("line 1: UTF-16 text, expected a file saved as CSV in UTF-8");
+	if (r->n >= 3 && !memcmp(r->data, "\xEF\xBB\xBF", 3))
+		r->at = 3;
+	if (!skip_to_record(r))
+		return xstrdup("an empty file, expected a first line that names the columns");
+	r->record.line = r->line;
+	read_record(r, &why);
+	if (why)
+		return xasprintf("line %lld: %s", (long long)r->record.line, why);
+	return name_columns(r);
+}
+
+int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
+{
+	struct lead_reader *r = xcalloc(1, sizeof *r);
+
+	*r = (struct lead_reader){ .data = data, .n = n, .line = 1 };
+	char *why = read_header(r);
+
+	if (why) {
+		lead_reader_free(r);
+		*ret_why = why;
+		return CM_EINVAL;
+	}
+	*ret = r;
+	return 0;
+}
+
+/* ---- records ---------------------------------------------------------------------------------- */
+
+/* What is wrong with the fields in hand: NULL, or an error owned by the caller. */
+static char *check_fields(const struct lead_reader *r)
+{
+	if (r->n_fields != r->n_columns)
+		return xasprintf("%zu field%s, expected %zu as in the first line", r->n_fields,
+			r->n_fields == 1 ? "" : "s", r->n_columns);
+	for (size_t i = 0; i < r->n_fields; i++) {
+		size_t n;
+		const char *value = field(r, i, &n);
+
+		if (!str_is_utf8(value, n))
+			return xasprintf("field %.100s is not UTF-8 text, expected a file saved as "
+					 "CSV in UTF-8",
+				r->columns[i]);
+	}
+	return NULL;
+}
+
+const struct lead_record *lead_reader_next(struct lead_reader *r)
+{
+	const char *why = NULL;
+
+	if (!skip_to_record(r))
+		return NULL;
+	free(r->error);
+	r->record = (struct lead_record){ .line = r->line };
+	read_record(r, &why);
+	r->error = why ? xstrdup(why) : check_fields(r);
+	r->record.error = r->error;
+	if (r->error)
+		return &r->record;
+	for (size_t i = 0; i < r->n_columns; i++)
+		r->vars[i] = (struct lead_var){ r->columns[i], r->text.p + r->starts[i] };
+	r->record.vars = r->vars;
+	r->record.n_vars = r->n_columns;
+	return &r->record;
+}
+
+size_t lead_reader_offset(const struct lead_reader *r)
+{
+	return r->at;
+}
+
+const char *const *lead_reader_columns(const struct lead_reader *r, size_t *ret_n)
+{
+	*ret_n = r->n_columns;
+	return (const char *const *)r->columns;
+}
+
+void lead_reader_free(struct lead_reader *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->n_columns; i++)
+		free(r->columns[i]);
+	str_done(&r->text);
+	free(r->error);
+	free(r);
+}
