@@ -18,15 +18,15 @@ bool caps_set(struct caps *c, const char *text)
 	c->count = 0;
 	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
 		size_t n = strcspn(text, " ");
-		char *cap = c->v[c->count];
+		char *cap;
 
 		if (c->count == CAPS_MAX || n > CAP_TEXT_MAX)
 			return false;
+		cap = c->v[c->count++];
 		memcpy(cap, text, n);
 		cap[n] = '\0';
 		if (strchr(cap, '='))
 			*strchr(cap, '=') = ' ';
-		c->count++;
 		text += n;
 	}
 	return true;

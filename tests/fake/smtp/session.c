@@ -34,6 +34,8 @@ static void say(struct conn *c, int code, const char *text, size_t n)
 {
 	const char *end = text + n, *eol;
 
+	if (c->deaf)
+		return;
 	for (;; text = eol + 1) {
 		size_t before = buf_len(&c->out);
 		char head[4] = { (char)('0' + code / 100), (char)('0' + code / 10 % 10),
@@ -176,7 +178,7 @@ static void act_accept(struct conn *c)
 		code = take(c, &text);
 	}
 	if (code && (c->todo == c->todo_end || code >= 400))
-		answer(c, code, buf_at(&text), buf_len(&text));
+		answer(c, code, buf_z(&text), buf_len(&text));
 	buf_done(&text);
 }
 
@@ -203,7 +205,7 @@ static void act_reply(struct conn *c, const struct action *a)
 	if (!c->taken && a->code / 100 == success)
 		code = take(c, &text);
 	if (code >= 400)
-		answer(c, code, buf_at(&text), buf_len(&text));
+		answer(c, code, buf_z(&text), buf_len(&text));
 	else if (a->len)
 		answer(c, a->code, a->text, a->len);
 	else
