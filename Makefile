@@ -138,7 +138,7 @@ TESTS       ?= tests
 PYTEST_ARGS ?=
 TESTED      := $(BUILD)$(if $(VALGRIND),/memcheck)
 PYTEST       = COLDMAIL_BUILD=$(abspath $(TESTED)) timeout -k 10 1200 $(PYTHON) -m pytest
-programs    := $(addprefix $(TESTED)/,$(PROGRAMS) test/coldmail test/coldmailctl)
+programs    := $(addprefix $(TESTED)/,$(PROGRAMS) test/coldmail test/coldmailctl bench-smtp_client)
 test_bin    := $(addprefix $(TESTED)/,$(unit_src:%.c=%) $(fuzz_src:tests/fuzz/%.c=replay/%))
 
 ifneq ($(VALGRIND),)
