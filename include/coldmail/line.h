@@ -36,7 +36,8 @@ struct line_events {
 	/* The end, once: ERR is why (CM_ECLOSED: the peer closed; CM_ECONN, CM_ETIMEDOUT, CM_EPROTO).
 	 * DETAIL is libcurl's or the system's text for people, and before on_open also the last
 	 * line of the server (GREETING as above; it may be a 4xx or 5xx greeting). Lines received
-	 * before the end were delivered before it. The struct line is gone afterwards. */
+	 * before the end were delivered before it. The struct line is gone afterwards; during the
+	 * call line_sent() may still be asked. */
 	void (*on_end)(
 		void *arg, int err, const char *detail, const char *const *greeting, size_t n);
 };

@@ -126,9 +126,12 @@ struct mail_smtp *mail_smtp_open(
 /* Starts the dialogue for one mail. Only between on_ready and the next on_verdict or on_end. FROM
  * and TO are checked (no CR, LF, space, <, >: injection): CM_EINVAL and nothing started. BYTES is
  * copied; it is dot-stuffed and its bare CRs and LFs become CRLF on the way. A server that closed
- * an idle connection (421 or EOF as the first answer on a reused one) is reconnected once, unseen.*/
+ * an idle connection (421 or EOF as the first answer on a reused one) is reconnected once, unseen.
+ * CM_ESTATE: the connection is not idle or has just ended (on_end follows); nothing started. */
 int mail_smtp_send(struct mail_smtp *s, const char *from, const char *to, const char *bytes,
 	size_t n) __attribute__((warn_unused_result));
+/* Nothing happens when the mail got its verdict in the meantime: the server hung up while the slot
+ * was made durable. The same holds for mail_smtp_abort(). */
 void mail_smtp_dot(struct mail_smtp *s);
 /* Closes the connection without the dot: on_verdict (NOT_SENT, CM_ECANCELED), then on_end. */
 void mail_smtp_abort(struct mail_smtp *s);
@@ -137,5 +140,6 @@ bool mail_smtp_is_past_dot(const struct mail_smtp *s);
 /* Idle: QUIT, wait at most 2 s, on_end. With a mail before its dot: as abort. Past the dot: QUIT
  * after the verdict. */
 void mail_smtp_quit(struct mail_smtp *s);
-/* Frees at once, without any callback; a mail past its dot is the caller's to write down. */
+/* Frees at once, without any callback; a mail past its dot is the caller's to write down. After
+ * on_end, or inside any callback, too. NULL is accepted. */
 void mail_smtp_free(struct mail_smtp *s);

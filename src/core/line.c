@@ -1,35 +1,33 @@
 /*
- * Line connections (coldmail/line.h): libcurl connects, greets and says EHLO in a multi of its own;
- * from there bytes go through curl_easy_send/recv and lines come out. The easy handle stays in the
- * multi for as long as the line lives: taking it out closes the connection.
+ * Line connections (coldmail/line.h). libcurl connects (line_curl.c); from there bytes go through
+ * curl_easy_send/recv, and lines come out.
  * Runs on: loop. Called by mail.
- * Never: blocks, retries, reads more than LINE_TURN bytes of one line in one turn, understands a
- * reply. Fatal: libcurl that refuses an option it was built with.
+ * Never: blocks, retries, reads more than LINE_TURN bytes of one line in one turn, understands what
+ * a line says.
  */
 #include "coldmail/line.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "coldmail/clock.h"
 #include "coldmail/err.h"
 #include "coldmail/loop.h"
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
 
+#include "line_private.h"
+
 #define LINE_MAX_DEFAULT  8192
 #define LINE_READ         16384
 #define LINE_TURN         (4 * LINE_READ) /* so that one chatty peer cannot stretch a turn */
 #define LINE_GREETING_MAX 128 /* lines; a server with more has no say in it */
-#define LINE_DEFAULT_MS   (5 * CLOCK_MINUTE_MS)
 
 enum line_phase { LINE_CONNECTING, LINE_OPEN, LINE_BROKEN };
 
 struct line {
 	const struct line_events *events; /* borrowed: from the caller, until the end */
 	void *arg; /* borrowed likewise */
-	CURL *easy; /* owned; in ln.multi */
+	CURL *easy; /* owned: line_curl_end() */
 	ev_io io; /* after on_open; before it the descriptor is libcurl's */
 	struct loop_timer timer; /* connecting: the limit; open: more to read */
 	struct loop_defer later; /* what a line_*() call caused */
@@ -49,11 +47,7 @@ struct line {
 	char error[CURL_ERROR_SIZE];
 };
 
-static struct {
-	CURLM *multi; /* owned */
-	struct loop_timer timer;
-	struct line_stats stats;
-} ln;
+static struct line_stats stats;
 
 /* ---- the end of a line ----------------------------------------------------------------------- */
 
@@ -80,16 +74,14 @@ static void drop_greeting(struct line *l)
 static void line_free(struct line *l)
 {
 	if (l->phase == LINE_CONNECTING)
-		ln.stats.connecting--;
+		stats.connecting--;
 	else
-		ln.stats.open--;
+		stats.open--;
 	set_hold(l, false);
 	ev_io_stop(loop_ev(), &l->io);
 	loop_timer_cancel(&l->timer);
 	loop_defer_cancel(&l->later);
-	/* CONNECT_ONLY: the connection is closed by this, at once and without a word. */
-	curl_multi_remove_handle(ln.multi, l->easy);
-	curl_easy_cleanup(l->easy);
+	line_curl_end(l->easy);
 	drop_greeting(l);
 	str_done(&l->in);
 	str_done(&l->out);
@@ -144,7 +136,7 @@ static bool take(struct line *l, const char *p, size_t n)
 {
 	size_t at = 0;
 
-	ln.stats.bytes_in += n;
+	stats.bytes_in += n;
 	str_add(&l->in, p, n);
 	for (char *nl; (nl = memchr(l->in.p + at, '\n', l->in.len - at));) {
 		char *text = l->in.p + at;
@@ -229,7 +221,7 @@ static size_t push(struct line *l, const char *p, size_t n)
 		done += took;
 	}
 	l->sent += done;
-	ln.stats.bytes_out += done;
+	stats.bytes_out += done;
 	return done;
 }
 
@@ -350,90 +342,6 @@ static void on_timer(void *arg)
 	end(l, CM_ETIMEDOUT, text);
 }
 
-/* The URL with the EHLO name as its path, where libcurl looks for it; without user or password, so
- * that it never logs in on its own account. What cannot be parsed goes to libcurl as it is: its
- * refusal arrives where all failures do. */
-static char *url_with_helo(const char *url, const char *helo)
-{
-	CURLU *u = curl_url();
-	char *path = xasprintf("/%s", helo);
-	char *whole = NULL, *ret;
-
-	bug_if(!u, "curl_url");
-	if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-		curl_url_set(u, CURLUPART_PATH, path, CURLU_URLENCODE) == CURLUE_OK) {
-		curl_url_set(u, CURLUPART_USER, NULL, 0);
-		curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
-		curl_url_set(u, CURLUPART_OPTIONS, NULL, 0);
-		curl_url_set(u, CURLUPART_QUERY, NULL, 0);
-		curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
-		curl_url_get(u, CURLUPART_URL, &whole, 0);
-	}
-	ret = xstrdup(whole ? whole : url);
-	curl_free(whole);
-	curl_url_cleanup(u);
-	free(path);
-	return ret;
-}
-
-#define set_option(easy, option, value)                                                            \
-	do {                                                                                       \
-		CURLcode res_ = curl_easy_setopt((easy), (option), (value));                       \
-		bug_if(res_, "curl: " #option ": %s", curl_easy_strerror(res_));                   \
-	} while (0)
-
-/* libcurl's own limits (300 s to connect, 120 s a reply) are put out of the way: ours decides. */
-static void set_limits(struct line *l)
-{
-	long beyond_ms = (long)(l->connect_ms + CLOCK_MINUTE_MS);
-
-	set_option(l->easy, CURLOPT_CONNECTTIMEOUT_MS, beyond_ms);
-	set_option(l->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, beyond_ms / 1000);
-}
-
-static void set_options(struct line *l, const char *url)
-{
-	set_option(l->easy, CURLOPT_URL, url);
-	set_option(l->easy, CURLOPT_PRIVATE, l);
-	set_option(l->easy, CURLOPT_ERRORBUFFER, l->error);
-	set_option(l->easy, CURLOPT_HEADERFUNCTION, on_header);
-	set_option(l->easy, CURLOPT_HEADERDATA, l);
-	set_option(l->easy, CURLOPT_CONNECT_ONLY, 1L);
-	set_option(l->easy, CURLOPT_FRESH_CONNECT, 1L);
-	set_option(l->easy, CURLOPT_PROTOCOLS_STR, "smtp");
-	set_option(l->easy, CURLOPT_USE_SSL, (long)CURLUSESSL_NONE);
-	set_option(l->easy, CURLOPT_PROXY, "");
-	set_option(l->easy, CURLOPT_NOSIGNAL, 1L);
-	/* Without this, closing a line waits for its resolver thread. */
-	set_option(l->easy, CURLOPT_QUICK_EXIT, 1L);
-	set_limits(l);
-}
-
-struct line *line_open(const struct line_conf *conf, const struct line_events *events, void *arg)
-{
-	struct line *l = xcalloc(1, sizeof *l);
-	char *url = url_with_helo(conf->url, conf->helo);
-
-	l->events = events;
-	l->arg = arg;
-	l->line_max = conf->line_max ? conf->line_max : LINE_MAX_DEFAULT;
-	l->connect_ms = conf->connect_timeout_ms ? conf->connect_timeout_ms : LINE_DEFAULT_MS;
-	ev_init(&l->io, on_io);
-	l->io.data = l;
-	loop_timer_init(&l->timer, on_timer, l);
-	loop_timer_in(&l->timer, l->connect_ms);
-	set_hold(l, true);
-	ln.stats.connecting++;
-
-	l->easy = curl_easy_init();
-	bug_if(!l->easy, "curl_easy_init");
-	set_options(l, url);
-	free(url);
-	CURLMcode res = curl_multi_add_handle(ln.multi, l->easy);
-	bug_if(res, "curl_multi_add_handle: %s", curl_multi_strerror(res));
-	return l;
-}
-
 static int connect_err(CURLcode res)
 {
 	switch (res) {
@@ -473,9 +381,9 @@ static void opened(struct line *l)
 	}
 	l->phase = LINE_OPEN;
 	l->error[0] = '\0';
-	ln.stats.connecting--;
-	ln.stats.open++;
-	ln.stats.opened++;
+	stats.connecting--;
+	stats.open++;
+	stats.opened++;
 	loop_timer_cancel(&l->timer);
 	ev_io_set(&l->io, fd, EV_READ);
 	ev_io_start(loop_ev(), &l->io);
@@ -491,102 +399,50 @@ static void opened(struct line *l)
 		read_turn(l);
 }
 
-/* ---- libcurl's multi on the loop ------------------------------------------------------------- */
-
-/* The callbacks run here, outside of libcurl's: they may open and close lines. */
-static void reap(void)
+static void on_connected(void *arg, CURLcode res)
 {
-	int left;
-
-	for (CURLMsg *m; (m = curl_multi_info_read(ln.multi, &left));) {
-		CURLcode res = m->data.result;
-		struct line *l = NULL;
-
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &l);
-		if (res == CURLE_OK)
-			opened(l);
-		else
-			connect_failed(l, res);
-	}
-}
-
-static void run(curl_socket_t fd, int what)
-{
-	int running;
-
-	curl_multi_socket_action(ln.multi, fd, what, &running);
-	reap();
-}
-
-static void on_curl_io(struct ev_loop *ev, ev_io *w, int revents)
-{
-	(void)ev;
-	run(w->fd, (revents & EV_READ ? CURL_CSELECT_IN : 0) |
-			   (revents & EV_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static void on_curl_timer(void *arg)
-{
-	(void)arg;
-	run(CURL_SOCKET_TIMEOUT, 0);
-}
-
-/* libcurl: watch FD for WHAT. The watcher lives in what curl_multi_assign() keeps for us. */
-static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kept)
-{
-	ev_io *w = kept;
-
-	(void)easy, (void)arg;
-	if (w)
-		ev_io_stop(loop_ev(), w);
-	if (what == CURL_POLL_REMOVE) {
-		free(w);
-		return 0;
-	}
-	if (!w) {
-		w = xcalloc(1, sizeof *w);
-		ev_init(w, on_curl_io);
-		curl_multi_assign(ln.multi, fd, w);
-	}
-	ev_io_set(
-		w, fd, (what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
-	ev_io_start(loop_ev(), w);
-	return 0;
-}
-
-static int on_curl_timeout(CURLM *multi, long ms, void *arg)
-{
-	(void)multi, (void)arg;
-	if (ms < 0)
-		loop_timer_cancel(&ln.timer);
+	if (res == CURLE_OK)
+		opened(arg);
 	else
-		loop_timer_in(&ln.timer, ms);
-	return 0;
+		connect_failed(arg, res);
+}
+
+struct line *line_open(const struct line_conf *conf, const struct line_events *events, void *arg)
+{
+	struct line *l = xcalloc(1, sizeof *l);
+
+	l->events = events;
+	l->arg = arg;
+	l->line_max = conf->line_max ? conf->line_max : LINE_MAX_DEFAULT;
+	l->connect_ms = conf->connect_timeout_ms;
+	ev_init(&l->io, on_io);
+	l->io.data = l;
+	loop_timer_init(&l->timer, on_timer, l);
+	loop_timer_in(&l->timer, l->connect_ms);
+	set_hold(l, true);
+	stats.connecting++;
+	l->easy = line_curl_start(&(struct line_curl_conf){
+		.url = conf->url,
+		.helo = conf->helo,
+		.limit_ms = l->connect_ms,
+		.error = l->error,
+		.on_header = on_header,
+		.arg = l,
+	});
+	return l;
 }
 
 int line_init(void)
 {
-	if (curl_global_init(CURL_GLOBAL_DEFAULT))
-		return CM_EIO;
-	ln.multi = curl_multi_init();
-	if (!ln.multi)
-		return CM_EIO;
-	loop_timer_init(&ln.timer, on_curl_timer, NULL);
-	curl_multi_setopt(ln.multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-	curl_multi_setopt(ln.multi, CURLMOPT_TIMERFUNCTION, on_curl_timeout);
-	curl_multi_setopt(ln.multi, CURLMOPT_MAXCONNECTS, 65536L); /* beyond it, live ones close */
-	return CM_OK;
+	return line_curl_init(on_connected);
 }
 
 void line_done(void)
 {
-	loop_timer_cancel(&ln.timer);
-	curl_multi_cleanup(ln.multi);
-	curl_global_cleanup();
-	ln.multi = NULL;
+	line_curl_done();
 }
 
 struct line_stats line_stats(void)
 {
-	return ln.stats;
+	return stats;
 }

@@ -1,6 +1,7 @@
 /*
  * Inside the SMTP client, four files: smtp.c is the door and the connection, smtp_machine.c the
  * dialogue; smtp_wire.c (what goes out) and smtp_reply.c (what comes back) are pure.
+ * Runs on: loop.
  */
 #pragma once
 
@@ -60,10 +61,11 @@ void mail_dot_stuff(struct str *out, const char *bytes, size_t n);
 /* Each state is named after the reply, or the caller's word, that is waited for. */
 #define SMTP_STATES(X)                                                                             \
 	X(CONNECT, "connect")                                                                      \
-	X(IDLE, "idle") X(MAIL, "mail") X(RCPT, "rcpt") X(DATA, "data")                            \
-		X(DRAIN_RCPT, "drain_rcpt") X(DRAIN_DATA, "drain_data") X(LONE_DOT, "lone_dot")    \
-			X(BODY, "body") X(AT_DOT, "at_dot") X(DOT, "dot") X(RSET, "rset")          \
-				X(QUIT, "quit") X(GONE, "gone")
+	X(IDLE, "idle")                                                                            \
+	X(MAIL, "mail") X(RCPT, "rcpt") X(DATA, "data") X(DRAIN_RCPT, "drain_rcpt")                \
+		X(DRAIN_DATA, "drain_data") X(LONE_DOT, "lone_dot") X(BODY, "body")                \
+			X(AT_DOT, "at_dot") X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit")          \
+				X(GONE, "gone")
 enum smtp_state {
 #define X(name, text) SMTP_##name,
 	SMTP_STATES(X)

@@ -175,7 +175,6 @@ def reset(peer):
     ("on connect do reply 554 5.7.1 not you", "greet", 554, {""}),
     ("on connect do reply 421 4.3.2 busy then drop", "greet", 421, {""}),
     ("on connect do drop", "greet", 0, {CLOSED}),
-    ("on connect do rst", "greet", 0, LOST),
     ('on connect do partial "220 half" then drop', "greet", 0, {CLOSED}),
     ('on connect do partial "no smtp here\\r\\n"', "greet", 0, {PROTOCOL, CLOSED, TIMED_OUT}),
     ("on connect do silence", "connect", 0, {TIMED_OUT}),
@@ -192,6 +191,13 @@ def test_no_connection(fake, rule, stage, code, errs):
     assert client.end.err in errs
     assert client.end.text
     assert server.stop() == 1
+
+
+def test_reset_at_once(fake):
+    """The kernel may tell while it connects, or while it waits for the greeting."""
+    end = Client(fake("on connect do rst").url).end
+    assert end.stage in {"connect", "greet"}
+    assert end.err in LOST
 
 
 def test_refused_port():

@@ -1,0 +1,25 @@
+/*
+ * Inside line connections: line.c moves lines and bytes, line_curl.c has libcurl connect.
+ * Runs on: loop.
+ */
+#pragma once
+
+#include <curl/curl.h>
+#include <stdint.h>
+
+/* ON_DONE(ARG, RES) is told, outside of libcurl's own callbacks, how each connecting went. */
+int line_curl_init(void (*on_done)(void *arg, CURLcode res));
+void line_curl_done(void);
+
+struct line_curl_conf {
+	const char *url, *helo; /* borrowed: during line_curl_start() */
+	int64_t limit_ms; /* the caller's own; libcurl's are put beyond it */
+	char *error; /* CURL_ERROR_SIZE bytes; borrowed: until line_curl_end() */
+	curl_write_callback on_header;
+	void *arg; /* of on_header and on_done */
+};
+
+/* Starts to connect; never fails. The handle stays in the multi until line_curl_end(), which closes
+ * the connection at once and without a word. */
+CURL *line_curl_start(const struct line_curl_conf *conf);
+void line_curl_end(CURL *easy);
