@@ -462,7 +462,7 @@ def test_listed_before_the_250(start):
 
 def test_a_client_that_dies_after_the_dot(start):
     """What arrived with its dot is accepted, though nobody waits for the answer."""
-    server = start(rules=["on dot every 2 do delay 50"])
+    server = start(rules=["on body every 2 do delay 50"])
     for _ in range(50):
         client = Client(server)
         client.ask(FROM + TO + b"DATA\r\n", 250)
@@ -538,6 +538,7 @@ def test_out_of_descriptors(start):
         client.ask(b"QUIT\r\n", 221)
         client.socket.close()
     assert server.summary()["connections"] == 40
+    assert 1 <= server.err.read_text().count("out of descriptors") <= 40  # and it did not spin
 
 
 # ---- signals and the command line ----------------------------------------------------------------
