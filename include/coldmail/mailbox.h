@@ -33,8 +33,9 @@ size_t mailbox_count(void);
 struct mailbox *mailbox_at(size_t i);
 const char *mailbox_name(const struct mailbox *m);
 
-/* Times (wall) at which slots were taken in the last 24 h, oldest first, and the newest ever (0). */
+/* A mailbox has no room before it was told its history once. Times (wall) at which slots were taken in the last 24 h, oldest first, and the newest ever (0). */
 void mailbox_history(struct mailbox *m, const int64_t *at_ms, size_t n, int64_t last_ms);
+bool mailbox_has_history(const struct mailbox *m);
 
 /* How many more mails may be started now; each started one is mailbox_take()n. 0: *RET_REASON is the
  * gate's name (interfaces.md), *RET_UNTIL_MS the wall time at which it opens by itself

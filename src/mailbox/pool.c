@@ -33,6 +33,7 @@ struct mailbox {
 	char *why; /* owned: of THROTTLED */
 	int64_t throttle_ms, throttled_until_ms;
 	bool paused;
+	bool has_history; /* mailbox_history() was called */
 };
 
 static struct list lists[MAILBOX_REMOVED + 1];
@@ -159,10 +160,16 @@ const char *mailbox_name(const struct mailbox *m)
 
 void mailbox_history(struct mailbox *m, const int64_t *at_ms, size_t n, int64_t last_ms)
 {
+	m->has_history = true;
 	if (last_ms && !n)
 		mailbox_pace_add(&m->pace, last_ms);
 	for (size_t i = 0; i < n; i++)
 		mailbox_pace_add(&m->pace, at_ms[i]);
+}
+
+bool mailbox_has_history(const struct mailbox *m)
+{
+	return m->has_history;
 }
 
 static size_t closed(
@@ -191,6 +198,8 @@ size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_unt
 	case MAILBOX_READY:
 		break;
 	}
+	if (!m->has_history)
+		return closed(ret_reason, ret_until_ms, "store_down", CLOCK_NEVER_MS);
 	int64_t day = mailbox_pace_day_opens(&m->pace, now, m->waiting);
 	if (day > now)
 		return closed(ret_reason, ret_until_ms, "mailbox_daily_limit", day);

@@ -1,0 +1,250 @@
+/*
+ * The corridor from inside: what its files share. One file per stage; a stage ends by calling
+ * flow_advance(), stages never call each other.
+ * Runs on: loop. Private to src/flow.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "coldmail/content.h"
+#include "coldmail/flow.h"
+#include "coldmail/list.h"
+#include "coldmail/loop.h"
+#include "coldmail/mail.h"
+
+/* ---- one generation of configuration ---------------------------------------------------------- */
+
+/* A configuration with its templates parsed; counted, work in flight keeps its own to the end. */
+struct flow_plan {
+	unsigned refs;
+	const struct conf *conf; /* owned reference */
+	struct content_template ***templates; /* owned: [campaign][step] */
+};
+/* Borrowed from P. */
+const struct content_template *flow_plan_template(
+	const struct flow_plan *p, const struct conf_campaign *c, size_t step);
+struct flow_plan *flow_plan_ref(struct flow_plan *p);
+void flow_plan_unref(struct flow_plan *p);
+
+/* ---- an item: one lead on its way -------------------------------------------------------------- */
+
+/* name, text, function that enters it, longest stay in ms (0: the room below has its own) */
+#define FLOW_STAGES(X)                                                                             \
+	X(DRAFT, "draft", flow_draft_enter, 60000)                                                 \
+	X(CONNECT, "connect", flow_send_connect, 0)                                                \
+	X(RESERVE, "reserve", flow_send_reserve, 60000)                                            \
+	X(WIRE, "wire", flow_send_wire, 0)                                                         \
+	X(SLOT, "slot", flow_send_slot, 60000)                                                     \
+	X(DOT, "dot", flow_send_dot, 0)                                                            \
+	X(RECORD, "record", flow_record_enter, 0)                                                  \
+	X(GIVE_BACK, "give_back", flow_record_give_back, 0)
+enum flow_stage {
+#define X(name, text, enter, deadline) FLOW_STAGE_##name,
+	FLOW_STAGES(X)
+#undef X
+};
+
+/* How a stage ended. */
+enum flow_verdict {
+	FLOW_GO, /* on to the next stage */
+	FLOW_RETURN, /* the lead goes to item->to; no attempt is open */
+	FLOW_RECORDING, /* item->verdict is the attempt's fate */
+};
+
+/* The answer to one claim: its memory lives as long as an item of it. */
+struct flow_batch {
+	unsigned refs;
+	struct mem_arena arena;
+};
+
+struct flow_sender;
+struct flow_link;
+
+struct flow_item {
+	uint64_t id;
+	enum flow_stage stage;
+	struct list_node node; /* in the list of its stage */
+	int64_t entered_ms; /* boot */
+	bool overstayed; /* said so once */
+	struct flow_batch *batch; /* owned reference */
+	struct mem_arena arena; /* its own */
+	struct flow_plan *plan; /* owned reference */
+	const struct conf_campaign *campaign; /* borrowed from plan */
+	size_t step; /* index in campaign */
+	struct store_claimed *claimed; /* borrowed from batch */
+	struct store_lead_to to; /* GIVE_BACK: where the lead goes */
+	enum store_outcome cancel; /* GIVE_BACK: of the step's row */
+	const char *error; /* for people; in arena */
+
+	/* from RESERVE on */
+	struct flow_sender *sender; /* borrowed: senders live as long as the process */
+	struct list_node wait_node; /* in sender->waiting while it waits for a link */
+	struct flow_link *link; /* borrowed; NULL: none */
+	int attempt;
+	int64_t date_ms;
+	const char *message_id;
+	struct str bytes;
+	char sha256[65], nonce[33];
+	bool had_slot;
+	bool unrecorded; /* the store did not take its end yet */
+	const char *from; /* the sender's address, after it left the sender */
+	int64_t slot_asked_ms; /* boot */
+	const char *released; /* the attempt is released for this reason; NULL: see verdict */
+	enum lead_reason released_to; /* a lead that ends because of it; NONE: queued again */
+	struct mail_verdict verdict;
+};
+
+/* ---- shared state ------------------------------------------------------------------------------ */
+
+/* A campaign in this process. */
+struct flow_campaign {
+	char *name; /* owned */
+	const struct conf_campaign
+		*conf; /* borrowed from flow.plan; NULL: not configured any more */
+	bool started, paused;
+	bool drafting; /* a claim for drafts is under way */
+	int64_t draft_after_ms; /* wall: nothing to draft before */
+	GHashTable *feeds; /* owned: mailbox address -> struct flow_feed, owned */
+};
+
+/* One campaign's leads for one mailbox. */
+struct flow_feed {
+	int64_t send_after_ms; /* wall: nothing ready before */
+};
+
+/* A mailbox in this process: its connections and the items that wait for one. */
+struct flow_sender {
+	struct mailbox *mailbox; /* borrowed: from the pool */
+	char *address; /* owned */
+	struct list waiting; /* items in CONNECT, by wait_node */
+	struct list links; /* of struct flow_link */
+	bool claiming;
+	size_t rotor; /* whose turn it is */
+};
+
+extern struct flow_state {
+	enum flow_mode mode;
+	bool fast_forward;
+	char *instance; /* owned */
+	void (*on_ready)(int err, const char *why);
+	void (*on_finished)(void);
+	bool opened, ready, draining, finished;
+	bool store_down;
+	struct flow_plan *plan; /* owned reference: the current generation */
+	GPtrArray *campaigns; /* of struct flow_campaign, owned */
+	GPtrArray *senders; /* of struct flow_sender, owned */
+	GHashTable *controls; /* name -> "" : what CONTROL_SET stored */
+	GHashTable *items; /* id -> struct flow_item, owned */
+	struct list stages[FLOW_STAGE_GIVE_BACK + 1];
+	uint64_t last_id;
+	size_t claims; /* under way */
+	int64_t wake_ms; /* wall: the next held lead's time */
+	bool waking;
+	struct flow_stats stats;
+} flow;
+
+/* ---- flow.c ------------------------------------------------------------------------------------ */
+
+struct flow_item *flow_item_new(enum flow_stage stage, struct flow_plan *plan, struct flow_batch *b,
+	struct store_claimed *claimed);
+struct flow_item *flow_item_find(uint64_t id); /* NULL: gone; drop the reply */
+void flow_item_end(struct flow_item *it);
+/* A stage is over. IT may be gone afterwards. */
+void flow_advance(struct flow_item *it, enum flow_verdict v);
+/* Enters the item's first stage. */
+void flow_enter(struct flow_item *it);
+struct flow_campaign *flow_campaign_find(const char *name); /* NULL: none */
+bool flow_campaign_may_send(const struct flow_campaign *c);
+bool flow_is_open_for_work(void); /* ready, not draining, store up */
+/* A write failed because of the store: nothing new starts until it answers again. */
+void flow_store_failed(int err, const char *why);
+bool flow_err_is_store(int err);
+void flow_check_drained(void);
+void flow_apply_controls(void);
+
+/* ---- stages ------------------------------------------------------------------------------------ */
+
+void flow_draft_enter(struct flow_item *it);
+void flow_send_connect(struct flow_item *it);
+void flow_send_reserve(struct flow_item *it);
+void flow_send_wire(struct flow_item *it);
+void flow_send_slot(struct flow_item *it);
+void flow_send_dot(struct flow_item *it);
+void flow_record_enter(struct flow_item *it);
+void flow_record_give_back(struct flow_item *it);
+
+/* claim.c: takes the next N leads of C and sends each on its way. */
+void flow_claim_drafts(struct flow_campaign *c, size_t n);
+void flow_claim_sends(struct flow_campaign *c, struct flow_sender *s, size_t n);
+
+/* draft.c: renders IT's step; false: it.to says where the lead goes instead. */
+bool flow_draft_make(struct flow_item *it, struct store_email *ret);
+/* it.to: held or ended for REASON; ERROR (copied; NULL: none) is for people. Returns false. */
+bool flow_draft_hold(struct flow_item *it, enum lead_reason reason, const char *error);
+bool flow_draft_end(struct flow_item *it, enum lead_reason reason, const char *error);
+
+/* send.c */
+void flow_send_init(void);
+struct flow_sender *flow_sender_get(const char *address); /* made when missing */
+/* Gives ready links to waiting items; opens more, up to the mailbox's number. */
+void flow_send_feed(struct flow_sender *s);
+/* IT is not under way at its mailbox any more. */
+void flow_send_leave(struct flow_item *it);
+void flow_send_drain(void); /* lets go of everything before its slot */
+void flow_send_give_up(void); /* past the stop's patience: what is past its slot is uncertain */
+void flow_send_close_links(void);
+bool flow_send_is_idle(void); /* no connection is left */
+void flow_send_free(void); /* the end of the process */
+/* The message of IT as it leaves from MAILBOX at DATE. CM_EINVAL: an address is unusable. */
+int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
+	const char *message_id, int64_t date_ms, struct str *ret_bytes, char ret_sha256[65])
+	__attribute__((warn_unused_result));
+const char *flow_send_message_id(
+	struct mem_arena *a, const struct store_email *e, const char *mailbox);
+
+/* record.c */
+/* Where a lead goes after STEP of C went out at SENT_MS. */
+struct store_lead_to flow_record_next(const struct conf_campaign *c, size_t step, int64_t sent_ms);
+void flow_record_redo(void); /* the store is back: write what it did not take */
+void flow_record_recover(void (*then)(void)); /* settles every open attempt of an earlier process */
+/* An open attempt nobody works on: void it, then write what that means. */
+void flow_record_settle(const struct store_attempt *a);
+void flow_record_on_quick_check(struct store_req *r);
+
+/* sched.c */
+void flow_sched_init(void);
+void flow_sched_done(void);
+void flow_sched_soon(void); /* run the pumps at the end of this turn */
+void flow_sched_feed(struct flow_campaign *c, const char *mailbox); /* "" : every mailbox */
+void flow_sched_draft_at(struct flow_campaign *c, int64_t wall_ms); /* due for a draft then */
+void flow_sched_held_until(int64_t wall_ms); /* a lead was held until then */
+int64_t flow_sched_last_ms(void); /* boot: when the pumps were looked at last */
+void flow_sched_status(struct str *ret); /* ", next 14:32 ali@…" */
+struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbox);
+
+/* why.c */
+void flow_why_free(void);
+
+/* trouble.c: what a verdict means. The one place. */
+enum flow_lead_next {
+	FLOW_LEAD_NEXT,
+	FLOW_LEAD_AGAIN,
+	FLOW_LEAD_DEFER,
+	FLOW_LEAD_HOLD,
+	FLOW_LEAD_END
+};
+struct flow_trouble {
+	const char *class; /* who is at fault (mail.md) */
+	enum store_attempt_state attempt;
+	enum store_outcome outcome; /* of the step; NONE: it is still to be sent */
+	enum flow_lead_next lead;
+	enum lead_reason reason; /* of DEFER, HOLD, END */
+	int64_t wait_ms; /* DEFER: how long */
+	bool throttle; /* the mailbox backs off */
+	bool suppress; /* the address is not written to again */
+};
+/* V is the fate of attempt number N of a step. */
+struct flow_trouble flow_trouble_of(const struct mail_verdict *v, int n);
+/* How long until the store is tried again, after FAILURES in a row. */
+int64_t flow_trouble_store_wait_ms(unsigned failures);

@@ -1,0 +1,291 @@
+/*
+ * The two pumps: how many sends, how many drafts, and when to look again.
+ * Runs on: loop. Its run() is called at the end of any turn in which something changed, and by a timer at
+ * the next moment something opens: never by polling. Drafts are made for mailboxes that have room and
+ * nothing ready, so that no more is written than can be sent. Campaigns take turns (case 21).
+ */
+#include "flow_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/log.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* The wall clock may be set while we sleep on the boot clock: look at least so often. */
+#define LOOK_AGAIN_MS (20 * CLOCK_SECOND_MS)
+#define CLAIM_MAX     64
+#define WAKE_MAX      256
+/* --until-idle ends when the next moment is further away than this (interfaces.md). */
+#define IDLE_HORIZON_MS CLOCK_HOUR_MS
+
+static struct loop_timer timer;
+static struct loop_defer soon;
+static int64_t last_ms; /* boot: when the pumps were looked at last */
+static int64_t next_ms; /* wall: the next moment something opens */
+static char *next_who; /* owned: whose moment that is */
+
+static void run(void *arg);
+
+/* ---- what is known of the leads that wait -------------------------------------------------------- */
+
+struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbox)
+{
+	struct flow_feed *f = g_hash_table_lookup(c->feeds, mailbox);
+
+	if (!f) {
+		f = xcalloc(1, sizeof *f);
+		g_hash_table_insert(c->feeds, xstrdup(mailbox), f);
+	}
+	return f;
+}
+
+void flow_sched_feed(struct flow_campaign *c, const char *mailbox)
+{
+	if (*mailbox)
+		flow_sched_feed_of(c, mailbox)->send_after_ms = 0;
+	else
+		g_hash_table_remove_all(c->feeds);
+	flow_sched_soon();
+}
+
+void flow_sched_draft_at(struct flow_campaign *c, int64_t wall_ms)
+{
+	if (wall_ms < c->draft_after_ms)
+		c->draft_after_ms = wall_ms;
+	flow_sched_soon();
+}
+
+void flow_sched_held_until(int64_t wall_ms)
+{
+	if (wall_ms < flow.wake_ms)
+		flow.wake_ms = wall_ms;
+	flow_sched_soon();
+}
+
+void flow_poke(void)
+{
+	for (guint i = 0; i < flow.campaigns->len; i++) {
+		struct flow_campaign *c = flow.campaigns->pdata[i];
+
+		c->draft_after_ms = 0;
+		g_hash_table_remove_all(c->feeds);
+	}
+	flow.wake_ms = 0;
+	flow_sched_soon();
+}
+
+/* ---- held leads whose time has come -------------------------------------------------------------- */
+
+static void on_woken(struct store_req *r)
+{
+	flow.waking = false;
+	if (r->err) {
+		flow_store_failed(r->err, r->why);
+		return;
+	}
+	bool more = r->u.wake.n == r->u.wake.max;
+
+	flow.wake_ms = more ? 0 : r->u.wake.next_ms;
+	if (r->u.wake.n) {
+		int64_t next = flow.wake_ms;
+
+		flow_poke();
+		flow.wake_ms = next;
+	}
+	flow_sched_soon();
+}
+
+static void wake_held(int64_t now)
+{
+	if (flow.waking || now < flow.wake_ms)
+		return;
+	struct store_req *r = store_req_new(STORE_WAKE, on_woken, 0, NULL);
+
+	flow.waking = true;
+	r->u.wake.max = WAKE_MAX;
+	store_send(r);
+}
+
+/* ---- the pumps ------------------------------------------------------------------------------------ */
+
+static void consider(int64_t wall_ms, const char *who)
+{
+	if (wall_ms >= next_ms)
+		return;
+	next_ms = wall_ms;
+	free(next_who);
+	next_who = xstrdup(who);
+}
+
+static bool uses(const struct flow_campaign *c, const struct flow_sender *s)
+{
+	for (size_t i = 0; i < c->conf->n_mailboxes; i++)
+		if (str_eq(c->conf->mailboxes[i]->address, s->address))
+			return true;
+	return false;
+}
+
+/* Ready mails for S: claims for the next campaign in turn that has some; else the moment one has. */
+static void pump_sends(struct flow_sender *s, size_t room, int64_t now)
+{
+	for (guint i = 0; i < flow.campaigns->len; i++) {
+		guint turn = (guint)(s->rotor + i) % flow.campaigns->len;
+		struct flow_campaign *c = flow.campaigns->pdata[turn];
+
+		if (!flow_campaign_may_send(c) || !uses(c, s) ||
+			flow_sched_feed_of(c, s->address)->send_after_ms > now)
+			continue;
+		s->rotor = turn + 1;
+		flow_claim_sends(c, s, room < CLAIM_MAX ? room : CLAIM_MAX);
+		return;
+	}
+}
+
+/* Drafts for C: as many as its hungry mailboxes have room for, twice that where no gap slows them, so
+ * that writing never costs a mailbox its moment. */
+static size_t wanted_drafts(struct flow_campaign *c, int64_t now)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->conf->n_mailboxes; i++) {
+		const char *address = c->conf->mailboxes[i]->address;
+		size_t room = mailbox_room(mailbox_find(address), NULL, NULL);
+
+		if (room && flow_sched_feed_of(c, address)->send_after_ms > now)
+			n += room > 1 ? 2 * room : 1;
+	}
+	return n < CLAIM_MAX ? n : CLAIM_MAX;
+}
+
+static void pump_drafts(struct flow_campaign *c, int64_t now)
+{
+	if (c->drafting || !flow_campaign_may_send(c) || c->draft_after_ms > now ||
+		flow.stages[FLOW_STAGE_DRAFT].n >= CLAIM_MAX)
+		return;
+	size_t n = wanted_drafts(c, now);
+	if (n)
+		flow_claim_drafts(c, n);
+}
+
+/* The moment S could do something for C: its own gate and the lead's due time, the later one. */
+static int64_t opens_at(struct flow_campaign *c, struct flow_sender *s, int64_t now)
+{
+	int64_t until = now;
+	int64_t due = flow_sched_feed_of(c, s->address)->send_after_ms;
+
+	if (c->draft_after_ms < due)
+		due = c->draft_after_ms;
+	if (!mailbox_room(s->mailbox, NULL, &until) && until > due)
+		due = until;
+	return due;
+}
+
+static void look_ahead(int64_t now)
+{
+	next_ms = CLOCK_NEVER_MS;
+	if (flow.wake_ms != CLOCK_NEVER_MS)
+		consider(flow.wake_ms, "a held lead");
+	for (guint i = 0; i < flow.campaigns->len; i++) {
+		struct flow_campaign *c = flow.campaigns->pdata[i];
+
+		for (guint k = 0; flow_campaign_may_send(c) && k < flow.senders->len; k++) {
+			struct flow_sender *s = flow.senders->pdata[k];
+
+			if (uses(c, s))
+				consider(opens_at(c, s, now), s->address);
+		}
+	}
+}
+
+static bool is_quiet(void)
+{
+	return !flow.claims && !flow.waking && !g_hash_table_size(flow.items) && !flow.store_down;
+}
+
+static void set_timer(int64_t now)
+{
+	int64_t wait = next_ms == CLOCK_NEVER_MS ? CLOCK_NEVER_MS : next_ms - now;
+
+	if (flow.fast_forward) {
+		loop_timer_in(&timer, wait < 1 ? 1 : wait);
+		return;
+	}
+	loop_timer_in(&timer, wait < 1 ? 1 : wait > LOOK_AGAIN_MS ? LOOK_AGAIN_MS : wait);
+}
+
+static void run(void *arg)
+{
+	int64_t now = clock_wall_ms();
+
+	(void)arg;
+	last_ms = clock_boot_ms();
+	flow.stats.last_tick_ms = now;
+	for (guint i = 0; i < flow.senders->len; i++)
+		flow_send_feed(flow.senders->pdata[i]);
+	if (!flow_is_open_for_work()) {
+		loop_timer_in(&timer, LOOK_AGAIN_MS);
+		return;
+	}
+	wake_held(now);
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+		size_t room = mailbox_room(s->mailbox, NULL, NULL);
+
+		if (room && !s->claiming)
+			pump_sends(s, room, now);
+	}
+	for (guint i = 0; i < flow.campaigns->len; i++)
+		pump_drafts(flow.campaigns->pdata[i], now);
+	if (!is_quiet()) {
+		loop_timer_in(&timer, LOOK_AGAIN_MS);
+		return; /* whatever is under way calls again */
+	}
+	look_ahead(now);
+	flow.stats.next_due_ms = next_ms;
+	if (flow.mode == FLOW_UNTIL_IDLE &&
+		(next_ms == CLOCK_NEVER_MS ||
+			(!flow.fast_forward && next_ms - now > IDLE_HORIZON_MS)))
+		flow_drain();
+	else
+		set_timer(now);
+}
+
+void flow_sched_soon(void)
+{
+	loop_defer(&soon, run, NULL);
+}
+
+int64_t flow_sched_last_ms(void)
+{
+	return last_ms;
+}
+
+void flow_sched_status(struct str *ret)
+{
+	if (next_ms == CLOCK_NEVER_MS || !next_who) {
+		str_adds(ret, ", nothing is scheduled");
+		return;
+	}
+	GDateTime *utc = g_date_time_new_from_unix_utc(next_ms / 1000);
+	GDateTime *local = g_date_time_to_local(utc);
+
+	str_addf(ret, ", next %02d:%02d %s", g_date_time_get_hour(local),
+		g_date_time_get_minute(local), next_who);
+	g_date_time_unref(local);
+	g_date_time_unref(utc);
+}
+
+void flow_sched_init(void)
+{
+	loop_timer_init(&timer, run, NULL);
+	next_ms = CLOCK_NEVER_MS;
+	last_ms = clock_boot_ms();
+}
+
+void flow_sched_done(void)
+{
+	loop_timer_cancel(&timer);
+	loop_defer_cancel(&soon);
+	free(next_who);
+}

@@ -1,0 +1,503 @@
+/*
+ * Send: connect -> reserve + gate -> wire -> slot -> dot. The half of the corridor where a mail
+ * may leave, in the order of the ledger (architecture): every arrow is durable before the next.
+ * Runs on: loop. Called through the stage table, by sched.c and by drain.
+ * Never decides what a reply means (trouble.c) and never sends a dot without its slot.
+ */
+#include "flow_private.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/fail.h"
+#include "coldmail/log.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* More between asking for the slot and the dot, and there is no dot (architecture, "The ledger"). */
+#define SLOT_TO_DOT_MAX_MS (10 * CLOCK_SECOND_MS)
+
+/* One connection of a mailbox. */
+struct flow_link {
+	struct list_node node; /* in sender->links */
+	struct flow_sender *sender;
+	struct mail_smtp *smtp; /* owned until its on_end */
+	bool ready; /* may take a mail now */
+	bool was_ready;
+	uint64_t item; /* the mail it works on; 0: none */
+};
+
+/* ---- senders ----------------------------------------------------------------------------------- */
+
+struct flow_sender *flow_sender_get(const char *address)
+{
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		if (str_eq(s->address, address))
+			return s;
+	}
+	struct flow_sender *s = xcalloc(1, sizeof *s);
+	s->address = xstrdup(address);
+	s->mailbox = mailbox_find(address);
+	bug_if(!s->mailbox, "no mailbox %s", address);
+	list_init(&s->waiting);
+	list_init(&s->links);
+	g_ptr_array_add(flow.senders, s);
+	return s;
+}
+
+/* The item leaves its mailbox: nothing of it is under way there any more. A link on which no mail
+ * was started may take another one. */
+void flow_send_leave(struct flow_item *it)
+{
+	if (it->link) {
+		it->link->item = 0;
+		it->link->ready = true;
+		it->link = NULL;
+	}
+	if (it->wait_node.next)
+		list_remove(&it->sender->waiting, &it->wait_node);
+	mailbox_give_back(it->sender->mailbox, it->had_slot);
+	it->sender = NULL;
+}
+
+static void return_lead(struct flow_item *it)
+{
+	it->to = (struct store_lead_to){
+		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
+	};
+	flow_send_leave(it);
+	flow_advance(it, FLOW_RETURN);
+}
+
+/* ---- links ------------------------------------------------------------------------------------- */
+
+static struct flow_item *item_of(struct flow_link *k)
+{
+	return k->item ? flow_item_find(k->item) : NULL;
+}
+
+static void unlink_item(struct flow_link *k)
+{
+	struct flow_item *it = item_of(k);
+
+	if (it)
+		it->link = NULL;
+	k->item = 0;
+}
+
+static void on_ready(void *arg)
+{
+	struct flow_link *k = arg;
+
+	k->ready = k->was_ready = true;
+	flow_sched_soon();
+}
+
+static void on_at_dot(void *arg)
+{
+	struct flow_link *k = arg;
+	struct flow_item *it = item_of(k);
+
+	if (it)
+		flow_advance(it, FLOW_GO);
+	else
+		mail_smtp_abort(k->smtp);
+}
+
+static void on_verdict(void *arg, const struct mail_verdict *v)
+{
+	struct flow_link *k = arg;
+	struct flow_item *it = item_of(k);
+
+	unlink_item(k);
+	if (!it)
+		return;
+	it->verdict = *v;
+	flow_advance(it, FLOW_RECORDING);
+}
+
+static void on_end(void *arg, const struct mail_verdict *v)
+{
+	struct flow_link *k = arg;
+	struct flow_sender *s = k->sender;
+	bool failed = !k->was_ready;
+
+	unlink_item(k); /* reserving: it will find that its link is gone */
+	list_remove(&s->links, &k->node);
+	free(k);
+	if (failed && !flow.draining) {
+		/* The server or the way to it is at fault, never the leads that wait for it. */
+		log_event(LOG_WARNING, "connect_failed", LOG_S("mailbox", s->address),
+			LOG_S("stage", mail_stage_name(v->stage)), LOG_I("code", v->code),
+			LOG_S("why", v->text));
+		mailbox_throttle(s->mailbox, v->text);
+		while (s->waiting.n)
+			return_lead(
+				list_entry(list_first(&s->waiting), struct flow_item, wait_node));
+	}
+	flow_sched_soon();
+	if (flow.draining)
+		flow_check_drained();
+}
+
+static const struct mail_smtp_events link_events = { on_ready, on_at_dot, on_verdict, on_end };
+
+static void open_link(struct flow_sender *s)
+{
+	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
+	struct flow_link *k = xcalloc(1, sizeof *k);
+	char helo[256];
+
+	if (gethostname(helo, sizeof helo - 1) || !helo[0])
+		strncpy(helo, "localhost", sizeof helo);
+	helo[sizeof helo - 1] = '\0';
+	k->sender = s;
+	list_push(&s->links, &k->node);
+	k->smtp = mail_smtp_open(
+		&(struct mail_smtp_conf){ .url = cm->smtp, .helo = helo }, &link_events, k);
+}
+
+static struct flow_link *free_link(struct flow_sender *s)
+{
+	list_each (node, &s->links) {
+		struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		if (k->ready)
+			return k;
+	}
+	return NULL;
+}
+
+static size_t opening(const struct flow_sender *s)
+{
+	size_t n = 0;
+
+	list_each (node, &s->links)
+		n += !list_entry(node, struct flow_link, node)->was_ready;
+	return n;
+}
+
+/* Gives ready links to waiting items; opens as many more as items wait for, up to the mailbox's. */
+void flow_send_feed(struct flow_sender *s)
+{
+	struct flow_link *k;
+
+	while (s->waiting.n && (k = free_link(s))) {
+		struct flow_item *it =
+			list_entry(list_first(&s->waiting), struct flow_item, wait_node);
+
+		list_remove(&s->waiting, &it->wait_node);
+		k->ready = false;
+		k->item = it->id;
+		it->link = k;
+		flow_advance(it, FLOW_GO);
+	}
+	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
+	if (!cm || flow.draining) { /* not configured any more */
+		while (s->waiting.n)
+			return_lead(
+				list_entry(list_first(&s->waiting), struct flow_item, wait_node));
+		return;
+	}
+	for (size_t n = opening(s); n < s->waiting.n && s->links.n < (size_t)cm->connections; n++)
+		open_link(s);
+}
+
+void flow_send_connect(struct flow_item *it)
+{
+	list_push(&it->sender->waiting, &it->wait_node);
+	flow_sched_soon();
+}
+
+/* ---- reserve + gate ---------------------------------------------------------------------------- */
+
+const char *flow_send_message_id(
+	struct mem_arena *a, const struct store_email *e, const char *mailbox)
+{
+	if (*e->message_id && str_eq(e->mailbox, mailbox))
+		return e->message_id;
+	char *id = mail_message_id(store_message_secret(), e->key, mailbox);
+	const char *copy = mem_arena_dup(a, id);
+
+	free(id);
+	return copy;
+}
+
+int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
+	const char *message_id, int64_t date_ms, struct str *ret_bytes, char ret_sha256[65])
+{
+	const struct conf_mailbox *cm = conf_find_mailbox(it->plan->conf, mailbox);
+	const struct conf_identity *id = &it->campaign->identity;
+
+	return mail_compose(
+		&(struct mail_message){
+			.from_name = cm && *cm->name ? cm->name : NULL,
+			.from = mailbox,
+			.to = e->to,
+			.subject = e->subject,
+			.body = e->body,
+			.opt_out_line = id->opt_out_line,
+			.organisation = id->organisation,
+			.postal_address = id->postal_address,
+			.message_id = message_id,
+			.in_reply_to = *e->in_reply_to ? e->in_reply_to : NULL,
+			.references = *e->references ? e->references : NULL,
+			.date_ms = date_ms,
+		},
+		ret_bytes, ret_sha256);
+}
+
+static void release(struct flow_item *it, const char *why, enum lead_reason to)
+{
+	it->released = mem_arena_dup(&it->arena, why);
+	it->released_to = to;
+	flow_advance(it, FLOW_RECORDING);
+}
+
+/* What was read after the reservation became durable, and what changed here meanwhile. */
+static bool pass_gate(struct flow_item *it, const struct store_req *r)
+{
+	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
+
+	if (r->u.reserve.suppressed_by)
+		release(it, "suppressed", LEAD_REASON_SUPPRESSED);
+	else if (r->u.reserve.contacted_by)
+		release(it, "already_contacted", LEAD_REASON_ALREADY_CONTACTED);
+	else if (r->u.reserve.lead_moved)
+		release(it, "stopped", LEAD_REASON_NONE);
+	else if (flow.draining)
+		release(it, "draining", LEAD_REASON_NONE);
+	else if (!c || !flow_campaign_may_send(c))
+		release(it, c && c->conf ? "campaign_paused" : "campaign_gone", LEAD_REASON_NONE);
+	else if (flow_is_paused("mailbox", it->sender->address))
+		release(it, "mailbox_paused", LEAD_REASON_NONE);
+	else
+		return true;
+	return false;
+}
+
+static void on_reserved(struct store_req *r)
+{
+	struct flow_item *it = flow_item_find(r->id);
+
+	if (!it)
+		return;
+	fail_point("reserve.after");
+	if (!r->err && it->link && pass_gate(it, r)) {
+		flow_advance(it, FLOW_GO);
+		return;
+	}
+	if (!r->err) {
+		if (it->stage == FLOW_STAGE_RESERVE) /* the connection went meanwhile */
+			release(it, "connection lost", LEAD_REASON_NONE);
+		return;
+	}
+	if (flow_err_is_store(r->err))
+		flow_store_failed(r->err, r->why);
+	else
+		log_event(LOG_ERR, "reserve_refused", LOG_S("lead", it->claimed->lead.id),
+			LOG_S("campaign", it->campaign->name), LOG_I("attempt", it->attempt),
+			LOG_S("why", r->why));
+	return_lead(it);
+}
+
+void flow_send_reserve(struct flow_item *it)
+{
+	const struct store_email *e = &it->claimed->email;
+	bool same_sender = str_eq(e->mailbox, it->sender->address);
+	struct store_req *r;
+
+	it->date_ms = e->date_ms && same_sender ? e->date_ms : clock_wall_ms();
+	it->message_id = flow_send_message_id(&it->arena, e, it->sender->address);
+	if (flow_send_compose(it, e, it->sender->address, it->message_id, it->date_ms, &it->bytes,
+		    it->sha256)) {
+		flow_send_leave(it);
+		flow_draft_hold(it, LEAD_REASON_BAD_RECORD, "the mail cannot be composed");
+		flow_advance(it, FLOW_RETURN);
+		return;
+	}
+	r = store_req_new(STORE_RESERVE, on_reserved, it->id, NULL);
+	r->u.reserve.key = mem_arena_dup(&r->arena, e->key);
+	r->u.reserve.lead_id = mem_arena_dup(&r->arena, it->claimed->lead.id);
+	r->u.reserve.to = mem_arena_dup(&r->arena, e->to);
+	r->u.reserve.campaign = mem_arena_dup(&r->arena, e->campaign);
+	r->u.reserve.step = mem_arena_dup(&r->arena, e->step);
+	r->u.reserve.n = it->attempt;
+	r->u.reserve.mailbox = mem_arena_dup(&r->arena, it->sender->address);
+	r->u.reserve.message_id = mem_arena_dup(&r->arena, it->message_id);
+	r->u.reserve.sha256 = mem_arena_dup(&r->arena, it->sha256);
+	r->u.reserve.date_ms = it->date_ms;
+	r->u.reserve.renderer = MAIL_RENDERER;
+	r->u.reserve.instance = flow.instance;
+	r->u.reserve.recontact_since_ms = it->campaign->recontact_ms == CLOCK_NEVER_MS
+						  ? INT64_MIN
+						  : clock_wall_ms() - it->campaign->recontact_ms;
+	r->person = mem_arena_dup(&r->arena, it->claimed->lead.person);
+	fail_point("reserve.before");
+	store_send(r);
+}
+
+/* ---- wire, slot, dot ---------------------------------------------------------------------------- */
+
+void flow_send_wire(struct flow_item *it)
+{
+	fail_point("wire.before");
+	if (!mail_smtp_send(it->link->smtp, it->sender->address, it->claimed->email.to, it->bytes.p,
+		    it->bytes.len))
+		return;
+	it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_REFUSED,
+		.stage = MAIL_STAGE_RCPT,
+		.text = "the address cannot be used in SMTP" };
+	flow_advance(it, FLOW_RECORDING);
+}
+
+static void on_slot(struct store_req *r)
+{
+	struct flow_item *it = flow_item_find(r->id);
+
+	fail_point("slot.after");
+	/* A connection that died meanwhile has its verdict already: not sent, slot or not. */
+	if (!it || it->stage != FLOW_STAGE_SLOT)
+		return;
+	bool late = clock_boot_ms() - it->slot_asked_ms > SLOT_TO_DOT_MAX_MS;
+
+	if (!r->err && !late) {
+		it->had_slot = true;
+		mailbox_slot(it->sender->mailbox);
+		flow_advance(it, FLOW_GO);
+		return;
+	}
+	if (flow_err_is_store(r->err))
+		flow_store_failed(r->err, r->why);
+	else if (r->err == CM_EEXIST)
+		it->released = mem_arena_dup(&it->arena, r->why ? r->why : "void");
+	/* No dot: the connection closes, and its verdict records what became of the attempt. */
+	mail_smtp_abort(it->link->smtp);
+}
+
+static void new_nonce(char ret[33])
+{
+	unsigned char raw[16];
+
+	bug_if(getrandom(raw, sizeof raw, 0) != (ssize_t)sizeof raw, "getrandom");
+	str_hex(raw, sizeof raw, ret);
+}
+
+void flow_send_slot(struct flow_item *it)
+{
+	struct store_req *r = store_req_new(STORE_SLOT, on_slot, it->id, NULL);
+
+	new_nonce(it->nonce);
+	it->slot_asked_ms = clock_boot_ms();
+	r->u.slot.key = mem_arena_dup(&r->arena, it->claimed->email.key);
+	r->u.slot.n = it->attempt;
+	r->u.slot.instance = flow.instance;
+	r->u.slot.nonce = mem_arena_dup(&r->arena, it->nonce);
+	r->person = mem_arena_dup(&r->arena, it->claimed->lead.person);
+	fail_point("slot.before");
+	store_send(r);
+}
+
+void flow_send_dot(struct flow_item *it)
+{
+	fail_point("dot.before");
+	mail_smtp_dot(it->link->smtp);
+	fail_point("dot.after");
+}
+
+/* ---- drain -------------------------------------------------------------------------------------- */
+
+static GPtrArray *items_in(enum flow_stage stage)
+{
+	GPtrArray *v = g_ptr_array_new();
+
+	list_each (node, &flow.stages[stage])
+		g_ptr_array_add(v, list_entry(node, struct flow_item, node));
+	return v;
+}
+
+void flow_send_drain(void)
+{
+	GPtrArray *wire = items_in(FLOW_STAGE_WIRE);
+
+	for (guint i = 0; i < flow.senders->len; i++)
+		flow_send_feed(
+			flow.senders->pdata[i]); /* draining: everything that waits goes back */
+	for (guint i = 0; i < wire->len; i++) {
+		struct flow_item *it = wire->pdata[i];
+
+		it->released = "draining";
+		mail_smtp_abort(it->link->smtp);
+	}
+	g_ptr_array_unref(wire);
+}
+
+void flow_send_give_up(void)
+{
+	GPtrArray *dot = items_in(FLOW_STAGE_DOT);
+
+	for (guint i = 0; i < dot->len; i++) {
+		struct flow_item *it = dot->pdata[i];
+		struct flow_link *k = it->link;
+
+		mail_smtp_free(k->smtp);
+		list_remove(&k->sender->links, &k->node);
+		free(k);
+		it->link = NULL;
+		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_UNCERTAIN,
+			.stage = MAIL_STAGE_DOT,
+			.err = CM_ETIMEDOUT,
+			.text = "stopped while waiting for the server's word" };
+		flow_advance(it, FLOW_RECORDING);
+	}
+	g_ptr_array_unref(dot);
+}
+
+void flow_send_close_links(void)
+{
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		list_each_safe (node, &s->links) {
+			struct flow_link *k = list_entry(node, struct flow_link, node);
+
+			mail_smtp_quit(k->smtp);
+		}
+	}
+}
+
+bool flow_send_is_idle(void)
+{
+	for (guint i = 0; i < flow.senders->len; i++)
+		if (((struct flow_sender *)flow.senders->pdata[i])->links.n)
+			return false;
+	return true;
+}
+
+static void sender_free(void *p)
+{
+	struct flow_sender *s = p;
+
+	list_each_safe (node, &s->links) {
+		struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		mail_smtp_free(k->smtp);
+		free(k);
+	}
+	free(s->address);
+	free(s);
+}
+
+void flow_send_init(void)
+{
+	flow.senders = g_ptr_array_new_with_free_func(sender_free);
+}
+
+void flow_send_free(void)
+{
+	g_ptr_array_unref(flow.senders);
+}

@@ -1,0 +1,411 @@
+/*
+ * Why: every gate between now and the next mail, in the order in which they have to open; the first
+ * that is closed binds.
+ * Runs on: loop. Called by ops. Reads only: gates are computed live, holds are counted from the tally.
+ */
+#include "flow_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* One question under way: it collects the store's answers, then explains. */
+struct question {
+	uint64_t id;
+	struct mem_arena arena;
+	flow_explained *cb;
+	void *arg;
+	const char *subject; /* NULL: everything */
+	size_t waiting; /* store answers still to come */
+	int err;
+	struct store_tally *tally;
+	size_t n_tally;
+	struct due {
+		const char *campaign;
+		int64_t draft_ms, send_ms, wake_ms, due_now;
+	} * due;
+	size_t n_due;
+	struct lead *lead; /* the subject is an address */
+	struct flow_reason *v;
+	size_t n, cap;
+};
+
+static GHashTable *questions; /* id -> struct question */
+
+/* ---- the answer ------------------------------------------------------------------------------------ */
+
+__attribute__((format(printf, 6, 7))) static void add(struct question *q, const char *subject,
+	const char *reason, bool trouble, int64_t until_ms, const char *value, ...)
+{
+	struct str text = STR_INIT;
+	va_list ap;
+
+	va_start(ap, value);
+	str_vaddf(&text, value, ap);
+	va_end(ap);
+	mem_grow(q->v, q->cap, q->n + 1);
+	q->v[q->n++] = (struct flow_reason){ .subject = subject,
+		.reason = reason,
+		.trouble = trouble,
+		.value = mem_arena_dup(&q->arena, str_z(&text)),
+		.limit = "",
+		.until_ms = until_ms };
+	str_done(&text);
+}
+
+static const char *campaign_subject(struct question *q, const char *name)
+{
+	return mem_arena_printf(&q->arena, "campaign %s", name);
+}
+
+static void add_process(struct question *q)
+{
+	struct store_stats s = store_stats();
+
+	if (flow.store_down || !flow.opened)
+		add(q, "store", "store_down", true, CLOCK_NEVER_MS, "%s",
+			s.why ? s.why : "it has not answered yet");
+	if (flow.draining)
+		add(q, "coldmail", "draining", false, CLOCK_NEVER_MS, "it is stopping");
+	if (flow_is_paused("all", NULL))
+		add(q, "coldmail", "campaign_paused", false, CLOCK_NEVER_MS,
+			"everything is paused: `coldmailctl resume all`");
+	if (!flow.plan->conf->n_campaigns)
+		add(q, "coldmail", "no_campaign", false, CLOCK_NEVER_MS,
+			"no campaign is configured: see coldmail.conf(5)");
+}
+
+static void add_mailbox(struct question *q, const char *address)
+{
+	struct mailbox *m = mailbox_find(address);
+	const char *reason = NULL;
+	int64_t until = CLOCK_NEVER_MS;
+
+	if (mailbox_room(m, &reason, &until))
+		return;
+	struct mailbox_info i = mailbox_info(m);
+	const char *subject = mem_arena_printf(&q->arena, "mailbox %s", address);
+	bool trouble = i.state == MAILBOX_THROTTLED;
+
+	add(q, subject, reason, trouble, until, "%s",
+		trouble    ? i.why
+		: i.in_use ? "a mail is under way"
+			   : "");
+	struct flow_reason *r = &q->v[q->n - 1];
+	if (str_eq(reason, "mailbox_daily_limit")) {
+		r->value = mem_arena_printf(&q->arena, "%d in 24 h", i.sent_24h);
+		r->limit = mem_arena_printf(&q->arena, "%d", i.daily_limit);
+	} else if (str_eq(reason, "mailbox_gap") && !i.in_use) {
+		char lo[32], hi[32];
+
+		r->limit = mem_arena_printf(&q->arena, "%s to %s", str_duration(i.gap_min_ms, lo),
+			str_duration(i.gap_max_ms, hi));
+	}
+}
+
+static int64_t queued_of(const struct question *q, const char *campaign)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < q->n_tally; i++)
+		if (q->tally[i].state == LEAD_QUEUED && str_eq(q->tally[i].campaign, campaign))
+			n += q->tally[i].n;
+	return n;
+}
+
+static void add_holds(struct question *q, const char *campaign, const char *subject)
+{
+	for (size_t i = 0; i < q->n_tally; i++) {
+		const struct store_tally *t = &q->tally[i];
+
+		if (t->state == LEAD_HELD && t->n && str_eq(t->campaign, campaign))
+			add(q, subject, lead_reason_name(t->reason),
+				lead_reason_is_trouble(t->reason), CLOCK_NEVER_MS,
+				"%lld leads held", (long long)t->n);
+	}
+}
+
+static void add_due(struct question *q, const struct due *d, const char *subject)
+{
+	int64_t n = queued_of(q, d->campaign), next = d->draft_ms;
+
+	if (d->send_ms < next)
+		next = d->send_ms;
+	if (d->due_now)
+		return;
+	if (n)
+		add(q, subject, "step_not_due", false, next, "%lld leads wait for their next step",
+			(long long)n);
+	else if (d->wake_ms != CLOCK_NEVER_MS)
+		add(q, subject, "step_not_due", false, d->wake_ms, "only held leads are left");
+	else
+		add(q, subject, "step_not_due", false, CLOCK_NEVER_MS,
+			"no lead waits: `coldmailctl leads import`");
+}
+
+static void add_campaign(struct question *q, const struct due *d)
+{
+	const struct flow_campaign *c = flow_campaign_find(d->campaign);
+	const char *subject = campaign_subject(q, d->campaign);
+
+	if (!c || !c->conf) {
+		add(q, subject, "campaign_gone", true, CLOCK_NEVER_MS,
+			"it is not in the configuration any more");
+		return;
+	}
+	if (!c->started)
+		add(q, subject, "campaign_not_started", false, CLOCK_NEVER_MS,
+			"%lld leads wait: `coldmailctl start %s`",
+			(long long)queued_of(q, d->campaign), d->campaign);
+	if (c->paused)
+		add(q, subject, "campaign_paused", false, CLOCK_NEVER_MS,
+			"`coldmailctl resume campaign %s`", d->campaign);
+	add_due(q, d, subject);
+	size_t before = q->n, open = 0;
+	for (size_t i = 0; i < c->conf->n_mailboxes; i++) {
+		const char *address = c->conf->mailboxes[i]->address;
+
+		open += mailbox_room(mailbox_find(address), NULL, NULL) > 0;
+		add_mailbox(q, address);
+	}
+	for (size_t i = before; open && i < q->n; i++) /* another mailbox can do it */
+		q->v[i].limit = *q->v[i].limit ? q->v[i].limit : "another mailbox is open";
+	add_holds(q, d->campaign, subject);
+}
+
+static void add_lead(struct question *q)
+{
+	const struct lead *l = q->lead;
+	const char *subject = mem_arena_printf(&q->arena, "lead %s", l->email);
+
+	switch (l->state) {
+	case LEAD_HELD:
+		add(q, subject, lead_reason_name(l->reason), lead_reason_is_trouble(l->reason),
+			l->until_ms, "held");
+		break;
+	case LEAD_ENDED:
+		add(q, subject, lead_reason_name(l->reason), false, CLOCK_NEVER_MS, "ended");
+		break;
+	case LEAD_IN_FLIGHT:
+		add(q, subject, "mailbox_gap", false, CLOCK_NEVER_MS, "its mail is under way");
+		break;
+	case LEAD_QUEUED:
+		if (l->due_ms > clock_wall_ms())
+			add(q, subject, "step_not_due", false, l->due_ms, "step %s", l->step);
+		break;
+	}
+}
+
+static bool is_live(const struct question *q, const struct flow_reason *r)
+{
+	/* A hold concerns leads that are out of the way, unless the question is about one. */
+	return q->lead || lead_reason_parse(r->reason) == LEAD_REASON_NONE;
+}
+
+/* The first closed gate that stands in everybody's way binds; of several open-by-itself ones of one
+ * campaign's mailboxes, the one that opens first. */
+static void mark(struct question *q)
+{
+	struct flow_reason *binds = NULL;
+
+	for (size_t i = 0; i < q->n; i++) {
+		struct flow_reason *r = &q->v[i];
+
+		if (!is_live(q, r) || str_eq(r->limit, "another mailbox is open"))
+			continue;
+		if (!binds)
+			binds = r;
+		else if (str_starts(binds->subject, "mailbox") &&
+			 str_starts(r->subject, "mailbox") && r->until_ms < binds->until_ms)
+			binds = r;
+	}
+	if (binds)
+		binds->binds = true;
+}
+
+static void summarize(struct question *q, struct str *out)
+{
+	char stamp[CLOCK_STAMP];
+
+	for (size_t i = 0; i < q->n; i++) {
+		const struct flow_reason *r = &q->v[i];
+
+		if (!r->binds)
+			continue;
+		str_addf(out, "%s: %s", r->subject, r->reason);
+		if (*r->value)
+			str_addf(out, " (%s)", r->value);
+		if (r->until_ms == CLOCK_NEVER_MS)
+			str_adds(out, ", needs an operator or an event");
+		else
+			str_addf(out, ", opens %s", clock_stamp(r->until_ms, stamp));
+		return;
+	}
+	str_adds(out, "nothing is in the way");
+}
+
+static void answer(struct question *q)
+{
+	struct str summary = STR_INIT;
+
+	if (!q->err) {
+		bool mailbox_only = q->subject && mailbox_find(q->subject);
+
+		add_process(q);
+		if (q->lead)
+			add_lead(q);
+		if (mailbox_only)
+			add_mailbox(q, q->subject);
+		for (size_t i = 0; i < q->n_due; i++)
+			add_campaign(q, &q->due[i]);
+		mark(q);
+		summarize(q, &summary);
+	}
+	q->cb(q->arg, q->err, q->v, q->n, str_z(&summary));
+	str_done(&summary);
+	g_hash_table_remove(questions, &q->id);
+}
+
+/* ---- the question ---------------------------------------------------------------------------------- */
+
+static void question_free(void *p)
+{
+	struct question *q = p;
+
+	mem_arena_done(&q->arena);
+	free(q->v);
+	free(q);
+}
+
+static void got_one(struct question *q)
+{
+	if (--q->waiting == 0)
+		answer(q);
+}
+
+static struct question *question_of(const struct store_req *r)
+{
+	struct question *q = g_hash_table_lookup(questions, &r->id);
+
+	bug_if(!q, "an answer without a question");
+	if (r->err && !flow_err_is_store(r->err) && !q->err)
+		q->err = r->err;
+	return q;
+}
+
+static void on_tally(struct store_req *r)
+{
+	struct question *q = question_of(r);
+
+	if (!r->err) {
+		q->n_tally = r->u.tally.n;
+		q->tally = mem_arena_get(&q->arena, q->n_tally * sizeof *q->tally);
+		for (size_t i = 0; i < q->n_tally; i++) {
+			q->tally[i] = r->u.tally.v[i];
+			q->tally[i].campaign = mem_arena_dup(&q->arena, r->u.tally.v[i].campaign);
+		}
+	}
+	got_one(q);
+}
+
+static void on_next_due(struct store_req *r)
+{
+	struct question *q = question_of(r);
+
+	for (size_t i = 0; i < q->n_due; i++) {
+		struct due *d = &q->due[i];
+
+		if (!str_eq(d->campaign, r->u.next_due.campaign))
+			continue;
+		d->draft_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.draft_ms;
+		d->send_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.send_ms;
+		d->wake_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.wake_ms;
+		d->due_now = r->err ? 0 : r->u.next_due.due_now;
+	}
+	got_one(q);
+}
+
+static void ask_campaign(struct question *q, const char *name)
+{
+	struct store_req *r = store_req_new(STORE_NEXT_DUE, on_next_due, q->id, NULL);
+	struct due *all = mem_arena_get(&q->arena, (q->n_due + 1) * sizeof *all);
+
+	if (q->n_due)
+		memcpy(all, q->due, q->n_due * sizeof *all);
+	q->due = all;
+	q->due[q->n_due++].campaign = mem_arena_dup(&q->arena, name);
+	r->u.next_due.campaign = mem_arena_dup(&r->arena, name);
+	q->waiting++;
+	store_send(r);
+}
+
+static void on_lead(struct store_req *r)
+{
+	struct question *q = question_of(r);
+
+	if (!r->err) {
+		q->lead = mem_arena_get(&q->arena, sizeof *q->lead);
+		*q->lead = r->u.get.lead;
+		q->lead->email = mem_arena_dup(&q->arena, q->lead->email);
+		q->lead->step = mem_arena_dup(&q->arena, q->lead->step);
+		if (q->lead->state == LEAD_QUEUED && *r->u.get.lead.campaign)
+			ask_campaign(q, r->u.get.lead.campaign);
+	}
+	got_one(q);
+}
+
+static void ask_lead(struct question *q, const char *address)
+{
+	struct store_req *r = store_req_new(STORE_LEAD_GET, on_lead, q->id, NULL);
+	char person[LEAD_PERSON];
+
+	store_person(address, person);
+	r->u.get.email = mem_arena_dup(&r->arena, address);
+	r->u.get.email_person = mem_arena_dup(&r->arena, person);
+	q->waiting++;
+	store_send(r);
+}
+
+static void ask(struct question *q)
+{
+	struct store_req *tally = store_req_new(STORE_TALLY, on_tally, q->id, NULL);
+	const struct conf *conf = flow.plan->conf;
+	char *address = NULL;
+	const char *why;
+
+	q->waiting++;
+	if (!q->subject) {
+		for (size_t i = 0; i < conf->n_campaigns; i++)
+			ask_campaign(q, conf->campaigns[i].name);
+	} else if (conf_find_campaign(conf, q->subject)) {
+		ask_campaign(q, q->subject);
+	} else if (!mailbox_find(q->subject)) {
+		if (!flow.opened || lead_address_canonical(q->subject, &address, &why))
+			q->err = CM_ENOENT;
+		else
+			ask_lead(q, address);
+		free(address);
+	}
+	store_send(tally);
+}
+
+void flow_why(const char *subject, flow_explained *cb, void *arg)
+{
+	struct question *q = xcalloc(1, sizeof *q);
+
+	if (!questions)
+		questions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, question_free);
+	q->id = ++flow.last_id;
+	q->cb = cb;
+	q->arg = arg;
+	q->subject = mem_arena_dup(&q->arena, subject);
+	g_hash_table_insert(questions, &q->id, q);
+	ask(q);
+}
+
+void flow_why_free(void)
+{
+	if (questions)
+		g_hash_table_unref(questions);
+}
