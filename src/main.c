@@ -281,8 +281,9 @@ static const struct {
 	{ "signals", signals_init, signals_stop },
 	{ "line", line_init, line_done },
 	{ "mail", mail_init, NULL },
-	{ "store", start_store, store_done_all },
+	/* Before the store: answers that still come while the store ends find it alive. */
 	{ "flow", start_flow, flow_done },
+	{ "store", start_store, store_done_all },
 	{ "ops", start_ops, ops_stop },
 };
 

@@ -55,8 +55,9 @@ struct conf_campaign {
 struct conf_mailbox {
 	const char *address; /* canonical */
 	const char *name; /* "" : none */
-	const char *smtp; /* URL */
+	const char *smtp; /* smtp://HOST:PORT */
 	bool tls_required; /* `tls`; false is meant for loopback, until TLS is built */
+	bool is_loopback; /* the server is on this machine: what --fast-forward wants of all */
 	int daily_limit;
 	int64_t gap_min_ms, gap_max_ms;
 	const char *timezone;

@@ -5,8 +5,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
+bool sd_is_listening(void); /* systemd gave us a socket to tell it things */
 void sd_ready(void);
 void sd_status(const char *line); /* sent only when it differs from the last one */
 void sd_stopping(void);

@@ -8,8 +8,9 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 
-#define NAME_MAX_BYTES 64
-#define HOST_MAX       253 /* RFC 1035 2.3.4 less the root's dot */
+#define NAME_MAX_BYTES  64
+#define SUBMISSION_PORT "587" /* RFC 6409 3.1 */
+#define HOST_MAX        253 /* RFC 1035 2.3.4 less the root's dot */
 
 /* NAME is absent from SECTION, or it was read: the struct says what the file means. */
 static bool is_sound(const struct conf_node *section, const char *name)
@@ -64,7 +65,7 @@ static bool is_port(const char *p)
 }
 
 /* HOST or HOST:PORT, an IPv6 address in brackets. Fills RET_HOST without them. */
-static bool split_host(const char *p, char ret_host[HOST_MAX + 1])
+static bool split_host(const char *p, char ret_host[HOST_MAX + 1], bool *ret_has_port)
 {
 	const bool is_literal = *p == '[';
 	const char *start = p + is_literal;
@@ -80,6 +81,7 @@ static bool split_host(const char *p, char ret_host[HOST_MAX + 1])
 		return false;
 	memcpy(ret_host, start, n);
 	ret_host[n] = '\0';
+	*ret_has_port = *end;
 	return !is_literal || inet_pton(AF_INET6, ret_host, &v6) == 1;
 }
 
@@ -96,11 +98,12 @@ static bool is_loopback(const char *host)
 }
 
 void conf_check_mailbox(
-	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
+	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m)
 {
 	const struct conf_place at = place_of(section, "smtp");
 	const char *shown = conf_shown(l, m->smtp);
 	char host[HOST_MAX + 1];
+	bool has_port = true;
 
 	if (!*m->smtp)
 		return;
@@ -109,7 +112,7 @@ void conf_check_mailbox(
 			"smtp = %s: TLS is not built yet in this version, expected smtp:// and "
 			"tls = none, towards a server on this machine",
 			shown);
-	else if (!str_istarts(m->smtp, "smtp://") || !split_host(m->smtp + 7, host))
+	else if (!str_istarts(m->smtp, "smtp://") || !split_host(m->smtp + 7, host, &has_port))
 		conf_error(l, at, "smtp = %s: expected smtp://HOST or smtp://HOST:PORT", shown);
 	else if (m->tls_required && is_sound(section, "tls"))
 		conf_error(l, at,
@@ -121,6 +124,10 @@ void conf_check_mailbox(
 			"smtp = %s with tls = none: mails leave this machine unencrypted, "
 			"expected a server on loopback",
 			shown);
+	else
+		m->is_loopback = true;
+	if (!has_port)
+		m->smtp = mem_arena_printf(&l->arena, "%s:%s", m->smtp, SUBMISSION_PORT);
 }
 
 /* ---- campaigns ------------------------------------------------------------------------------- */

@@ -233,7 +233,7 @@ void conf_build(struct conf_load *l);
 /* What no row can say, each once its section's struct is filled. */
 void conf_check_store(struct conf_load *l);
 void conf_check_mailbox(
-	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m);
+	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m);
 void conf_check_campaign(
 	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c);
 void conf_check_step(struct conf_load *l, const struct conf_node *section,

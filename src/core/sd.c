@@ -5,7 +5,6 @@
  */
 #include "coldmail/sd.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
 
@@ -13,6 +12,11 @@
 #include "coldmail/str.h"
 
 static char *last_status; /* owned: the line sent last */
+
+bool sd_is_listening(void)
+{
+	return !str_is_empty(getenv("NOTIFY_SOCKET"));
+}
 
 void sd_ready(void)
 {
