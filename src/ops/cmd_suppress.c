@@ -1,0 +1,214 @@
+/*
+ * Commands about suppressions: add, remove, check, list. Global: they hold for every campaign.
+ * Runs on: loop. Called by command.c.
+ * An acknowledged addition is never followed by a mail but for one whose slot was taken before, and
+ * the answer names that one. A removal needs a reason, which is logged.
+ */
+#include "ops_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/log.h"
+#include "coldmail/str.h"
+
+/* RAW in its canonical form, in A; NULL with *RET_WHY. */
+static const char *pattern_of(struct mem_arena *a, const char *raw, const char **ret_why)
+{
+	char *canonical = NULL;
+
+	if (lead_pattern_canonical(raw, &canonical, ret_why))
+		return NULL;
+	const char *kept = mem_arena_dup(a, canonical);
+	free(canonical);
+	return kept;
+}
+
+/* ---- add --------------------------------------------------------------------------------------- */
+
+static void on_add(struct store_req *r)
+{
+	struct ops_call *c = ops_call_find(r->id);
+
+	if (!c || ops_fail_err(c, r->err, r->why))
+		return;
+	cJSON *out = c->out;
+	c->out = NULL;
+	ops_json_whole(out, "added", (int64_t)r->u.suppress.n_new);
+	ops_json_whole(out, "known", (int64_t)(r->u.suppress.n - r->u.suppress.n_new));
+	ops_json_voids(out, &r->u.suppress.voids);
+	ops_reply(c, out);
+}
+
+static void add_problem(cJSON *problems, int index, const char *raw, const char *why)
+{
+	cJSON *o = cJSON_CreateObject();
+	char *shown = str_printable(raw, strlen(raw), 80);
+
+	cJSON_AddNumberToObject(o, "index", index);
+	cJSON_AddStringToObject(o, "pattern", shown);
+	cJSON_AddStringToObject(o, "text", why);
+	cJSON_AddItemToArray(problems, o);
+	free(shown);
+}
+
+static void suppress_add(struct ops_call *c)
+{
+	const cJSON *list = ops_list(c, "patterns"), *item;
+	const char *reason = ops_text(c, "reason"), *source = ops_text(c, "source");
+
+	if (cJSON_GetArraySize(list) > OPS_PAGE_MAX) {
+		ops_fail(c, CM_EXIT_USAGE, "at most %d patterns at a time were expected",
+			OPS_PAGE_MAX);
+		return;
+	}
+	struct store_req *r = store_req_new(STORE_SUPPRESS_ADD, on_add, c->id, NULL);
+	struct store_suppression *v =
+		mem_arena_get(&r->arena, (size_t)cJSON_GetArraySize(list) * sizeof *v);
+	int index = 0;
+
+	c->out = cJSON_CreateObject();
+	cJSON *problems = cJSON_AddArrayToObject(c->out, "problems");
+	cJSON_ArrayForEach(item, list)
+	{
+		const char *raw = cJSON_IsString(item) ? item->valuestring : "";
+		const char *why = NULL, *pattern = pattern_of(&r->arena, raw, &why);
+
+		if (pattern)
+			v[r->u.suppress.n++] = (struct store_suppression){
+				.pattern = pattern,
+				.reason = mem_arena_dup(&r->arena, reason ? reason : "operator"),
+				.source = mem_arena_dup(&r->arena, source ? source : "operator"),
+				.at_ms = clock_wall_ms(),
+			};
+		else
+			add_problem(problems, index, raw, why);
+		index++;
+	}
+	r->u.suppress.v = v;
+	r->u.suppress.dry_run = c->dry_run;
+	store_send(r);
+}
+
+/* ---- remove ------------------------------------------------------------------------------------ */
+
+static void on_remove(struct store_req *r)
+{
+	struct ops_call *c = ops_call_find(r->id);
+
+	if (!c || ops_fail_err(c, r->err, r->why))
+		return;
+	if (!r->u.suppress.n_new) {
+		ops_fail(c, CM_EXIT_NO, "%s is not on the list", r->u.suppress.v[0].pattern);
+		return;
+	}
+	if (!c->dry_run)
+		log_event(LOG_NOTICE, "suppress_remove",
+			LOG_S("pattern", r->u.suppress.v[0].pattern),
+			LOG_S("reason", ops_text(c, "reason")));
+	cJSON *out = cJSON_CreateObject();
+	ops_json_whole(out, "removed", (int64_t)r->u.suppress.n_new);
+	cJSON_AddStringToObject(out, "pattern", r->u.suppress.v[0].pattern);
+	ops_reply(c, out);
+}
+
+static void suppress_remove(struct ops_call *c)
+{
+	char *canonical = NULL;
+	const char *why = NULL;
+
+	if (str_is_empty(ops_text(c, "reason"))) {
+		ops_fail(c, CM_EXIT_USAGE, "suppress/remove: a reason was expected");
+		return;
+	}
+	if (lead_pattern_canonical(ops_text(c, "pattern"), &canonical, &why)) {
+		ops_fail(c, CM_EXIT_USAGE, "%s: %s", ops_text(c, "pattern"), why);
+		return;
+	}
+	struct store_req *r = store_req_new(STORE_SUPPRESS_REMOVE, on_remove, c->id, NULL);
+	r->u.suppress.v = mem_arena_get(&r->arena, sizeof *r->u.suppress.v);
+	r->u.suppress.v[0] = (struct store_suppression){
+		.pattern = mem_arena_dup(&r->arena, canonical),
+		.reason = mem_arena_dup(&r->arena, ops_text(c, "reason")),
+		.source = "operator",
+		.at_ms = clock_wall_ms(),
+	};
+	r->u.suppress.n = 1;
+	r->u.suppress.dry_run = c->dry_run;
+	free(canonical);
+	store_send(r);
+}
+
+/* ---- looking ----------------------------------------------------------------------------------- */
+
+static cJSON *suppressions(const struct store_req *r)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; i < r->u.supp.n; i++)
+		cJSON_AddItemToArray(list, ops_json_suppression(&r->u.supp.v[i]));
+	return list;
+}
+
+static void on_check(struct store_req *r)
+{
+	struct ops_call *c = ops_call_find(r->id);
+
+	if (!c || ops_fail_err(c, r->err, r->why))
+		return;
+	cJSON *out = cJSON_CreateObject();
+	cJSON_AddStringToObject(out, "address", r->u.supp.email);
+	cJSON_AddBoolToObject(out, "suppressed", r->u.supp.n > 0);
+	cJSON_AddItemToObject(out, "by", suppressions(r));
+	ops_reply(c, out);
+}
+
+static void suppress_check(struct ops_call *c)
+{
+	char *canonical = NULL, person[LEAD_PERSON];
+	const char *why = NULL;
+
+	if (lead_address_canonical(ops_text(c, "address"), &canonical, &why)) {
+		ops_fail(c, CM_EXIT_USAGE, "%s: %s", ops_text(c, "address"), why);
+		return;
+	}
+	struct store_req *r = store_req_new(STORE_SUPPRESS_CHECK, on_check, c->id, NULL);
+	store_person(canonical, person);
+	r->person = r->u.supp.email_person = mem_arena_dup(&r->arena, person);
+	r->u.supp.email = mem_arena_dup(&r->arena, canonical);
+	r->u.supp.max = OPS_PAGE_MAX;
+	free(canonical);
+	store_send(r);
+}
+
+static void on_list(struct store_req *r)
+{
+	struct ops_call *c = ops_call_find(r->id);
+
+	if (!c || ops_fail_err(c, r->err, r->why))
+		return;
+	cJSON *out = cJSON_CreateObject();
+	cJSON_AddItemToObject(out, "suppressions", suppressions(r));
+	if (r->u.supp.n && r->u.supp.n == r->u.supp.max)
+		cJSON_AddStringToObject(out, "next", r->u.supp.v[r->u.supp.n - 1].pattern);
+	ops_reply(c, out);
+}
+
+static void suppress_list(struct ops_call *c)
+{
+	struct store_req *r = store_req_new(STORE_SUPPRESS_LIST, on_list, c->id, NULL);
+
+	r->u.supp.after = mem_arena_dup(&r->arena, ops_text(c, "after"));
+	r->u.supp.max = OPS_PAGE_MAX;
+	store_send(r);
+}
+
+const struct ops_command ops_cmd_suppress[] = {
+	{ "suppress/add", suppress_add, OPS_CHANGES,
+		{ { "patterns", OPS_LIST, true }, { "reason", OPS_TEXT },
+			{ "source", OPS_TEXT } } },
+	{ "suppress/remove", suppress_remove, OPS_CHANGES,
+		{ { "pattern", OPS_TEXT, true }, { "reason", OPS_TEXT, true } } },
+	{ "suppress/check", suppress_check, 0, { { "address", OPS_TEXT, true } } },
+	{ "suppress/list", suppress_list, 0, { { "after", OPS_TEXT } } },
+	{ 0 },
+};

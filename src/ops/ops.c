@@ -1,0 +1,28 @@
+/*
+ * The room's birth and death (coldmail/ops.h).
+ * Runs on: loop. Called by main.
+ */
+#include "ops_private.h"
+
+#include "coldmail/err.h"
+
+int ops_init(const struct ops_conf *oc, char **ret_why)
+{
+	/* Memory that cannot fail: no answer is cut for want of it. */
+	cJSON_InitHooks(&(cJSON_Hooks){ .malloc_fn = xmalloc, .free_fn = free });
+	ops_call_set_maintenance(oc->maintenance);
+	ops_reload_init(oc->file);
+	ops_status_init();
+	ops_summary_init();
+	int err = ops_control_init(oc->conf->control_socket, oc->fast_forward, ret_why);
+	if (!err)
+		ops_watchdog_init(oc->fast_forward);
+	return err;
+}
+
+void ops_stop(void)
+{
+	ops_watchdog_stop();
+	ops_control_stop();
+	ops_call_drop_all();
+}

@@ -1,0 +1,167 @@
+/*
+ * The command status: the health object of interfaces.md, with campaigns beside it.
+ * Runs on: loop. Called by command.c.
+ * It answers whatever state the store is in: what the store would have told is left out then.
+ */
+#include "ops_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/str.h"
+
+static int64_t started_ms; /* boot time */
+
+void ops_status_init(void)
+{
+	started_ms = clock_boot_ms();
+}
+
+static void add_reason(cJSON *reasons, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add_reason(cJSON *reasons, const char *fmt, ...)
+{
+	struct str text = STR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_vaddf(&text, fmt, ap);
+	va_end(ap);
+	cJSON_AddItemToArray(reasons, cJSON_CreateString(str_z(&text)));
+	str_done(&text);
+}
+
+static int worse(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+/* 0 healthy, 1 degraded, 2 unhealthy: nothing can be sent until it ends. */
+static int judge_mailboxes(cJSON *reasons)
+{
+	int n = 0, throttled = 0;
+
+	for (size_t i = 0; i < mailbox_count(); i++) {
+		struct mailbox_info info = mailbox_info(mailbox_at(i));
+
+		if (info.state == MAILBOX_REMOVED)
+			continue;
+		n++;
+		if (info.state != MAILBOX_THROTTLED)
+			continue;
+		throttled++;
+		add_reason(reasons, "mailbox %s: %s", info.address, info.why ? info.why : "");
+	}
+	return !throttled ? 0 : throttled == n ? 2 : 1;
+}
+
+static int judge(const struct ops_survey *s, cJSON *reasons)
+{
+	const struct store_stats store = store_stats();
+	const struct flow_stats f = flow_stats();
+	int bad = judge_mailboxes(reasons);
+
+	if (store.down || !store.open) {
+		add_reason(reasons, "store: %s", str_is_empty(store.why) ? "not open" : store.why);
+		bad = 2;
+	}
+	if (!f.draining && !flow_is_alive()) {
+		add_reason(reasons, "the scheduler does not advance");
+		bad = 2;
+	}
+	if (f.unrecorded) {
+		add_reason(reasons, "%zu outcomes are not in the store yet", f.unrecorded);
+		bad = worse(bad, 1);
+	}
+	if (s->uncertain) {
+		add_reason(reasons, "%lld mails are uncertain", (long long)s->uncertain);
+		bad = worse(bad, 1);
+	}
+	return bad;
+}
+
+static void add_scheduler(cJSON *out)
+{
+	const struct flow_stats f = flow_stats();
+	cJSON *o = cJSON_AddObjectToObject(out, "scheduler");
+
+	cJSON_AddBoolToObject(o, "running", f.ready && !f.draining);
+	ops_json_time(o, "last_tick", f.last_tick_ms);
+	ops_json_time(o, "next_due", f.next_due_ms);
+	ops_json_whole(o, "in_flight", (int64_t)f.in_flight);
+}
+
+static void add_mailboxes(cJSON *out)
+{
+	cJSON *list = cJSON_AddArrayToObject(out, "mailboxes");
+
+	for (size_t i = 0; i < mailbox_count(); i++) {
+		struct mailbox_info info = mailbox_info(mailbox_at(i));
+		cJSON *o = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(o, "address", info.address);
+		cJSON_AddStringToObject(o, "state", mailbox_state_name(info.state));
+		cJSON_AddStringToObject(o, "why", info.why ? info.why : "");
+		ops_json_time(o, "until", info.until_ms);
+		ops_json_whole(o, "sent_today", info.sent_today);
+		ops_json_whole(o, "sent_24h", info.sent_24h);
+		ops_json_whole(o, "daily_limit", info.daily_limit);
+		ops_json_time(o, "last_sent_at", info.last_sent_ms);
+		cJSON_AddItemToArray(list, o);
+	}
+}
+
+static void add_sent(cJSON *out)
+{
+	int64_t today = 0, last = flow_stats().last_sent_ms;
+
+	for (size_t i = 0; i < mailbox_count(); i++) {
+		struct mailbox_info info = mailbox_info(mailbox_at(i));
+
+		today += info.sent_today;
+		last = info.last_sent_ms > last ? info.last_sent_ms : last;
+	}
+	ops_json_time(out, "last_sent_at", last);
+	ops_json_whole(out, "sent_today", today);
+}
+
+static void add_store(cJSON *out)
+{
+	const struct store_stats store = store_stats();
+	cJSON *o = cJSON_AddObjectToObject(out, "store");
+
+	cJSON_AddStringToObject(o, "kind", "sqlite");
+	cJSON_AddBoolToObject(o, "ok", store.open && !store.down);
+	cJSON_AddStringToObject(o, "why", store.why ? store.why : "");
+	ops_json_time(o, "down_since", store.down ? store.down_since_ms : 0);
+	ops_json_whole(o, "spool", (int64_t)flow_stats().unrecorded);
+}
+
+static void on_survey(uint64_t id, const struct ops_survey *s)
+{
+	static const char *const words[] = { "healthy", "degraded", "unhealthy" };
+	struct ops_call *c = ops_call_find(id);
+
+	if (!c)
+		return;
+	cJSON *out = cJSON_CreateObject(), *reasons = cJSON_CreateArray();
+	cJSON_AddStringToObject(out, "status", words[judge(s, reasons)]);
+	cJSON_AddItemToObject(out, "reasons", reasons);
+	add_scheduler(out);
+	add_sent(out);
+	if (!s->err) {
+		cJSON_AddItemToObject(out, "held", ops_tally_reasons(s, NULL, LEAD_HELD));
+		ops_json_whole(out, "uncertain", s->uncertain);
+		ops_json_campaigns(out, s);
+	}
+	cJSON_AddArrayToObject(out, "quota");
+	cJSON_AddArrayToObject(out, "breakers");
+	add_mailboxes(out);
+	add_store(out);
+	cJSON_AddStringToObject(out, "version", CM_VERSION);
+	ops_json_whole(out, "uptime_s", (clock_boot_ms() - started_ms) / CLOCK_SECOND_MS);
+	ops_json_time(out, "now", clock_wall_ms());
+	ops_reply(c, out);
+}
+
+void ops_status(struct ops_call *c)
+{
+	ops_survey(on_survey, c->id);
+}
