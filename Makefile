@@ -59,11 +59,12 @@ lib_src   := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 ctl_src   := $(foreach r,$(CTL_ROOMS),$(wildcard src/$(r)/*.c))
 fake_src  := $(wildcard tests/fake/smtp.c tests/fake/smtp/*.c)
 unit_src  := $(wildcard tests/unit/*.c tests/store/*.c)
+bench_src := $(wildcard tests/bench/*.c)
 fuzz_src  := $(filter-out %/replay.c,$(wildcard tests/fuzz/*.c))
 objects    = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(1))
 test_objs  = $(patsubst src/%.c,$(BUILD)/test/obj/%.o,$(1))
 fuzz_bin  := $(fuzz_src:tests/%.c=$(BUILD)/%)
-bench_bin := $(patsubst tests/bench/%.c,$(BUILD)/bench-%,$(wildcard tests/bench/*.c))
+bench_bin := $(bench_src:tests/bench/%.c=$(BUILD)/bench-%)
 
 .PHONY: all check lint demo install uninstall bench fuzz fuzz-run crash valgrind clean help packages
 .DELETE_ON_ERROR:
@@ -139,7 +140,8 @@ PYTEST_ARGS ?=
 TESTED      := $(BUILD)$(if $(VALGRIND),/memcheck)
 PYTEST       = COLDMAIL_BUILD=$(abspath $(TESTED)) timeout -k 10 1200 $(PYTHON) -m pytest
 programs    := $(addprefix $(TESTED)/,$(PROGRAMS) test/coldmail test/coldmailctl bench-smtp_client)
-test_bin    := $(addprefix $(TESTED)/,$(unit_src:%.c=%) $(fuzz_src:tests/fuzz/%.c=replay/%))
+test_bin    := $(addprefix $(TESTED)/,$(unit_src:%.c=%) $(fuzz_src:tests/fuzz/%.c=replay/%) \
+	$(bench_src:tests/bench/%.c=bench-%))
 
 ifneq ($(VALGRIND),)
 # What is tested is a script of the program's name that runs it under valgrind.
