@@ -39,6 +39,7 @@ char *str_take(struct str *s)
 void str_reserve(struct str *s, size_t n)
 {
 	mem_grow(s->p, s->cap, s->len + n + 1);
+	s->p[s->len] = '\0';
 }
 
 void str_add(struct str *s, const void *p, size_t n)

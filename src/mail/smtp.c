@@ -122,7 +122,7 @@ static void on_open(void *arg, const char *const *greeting, size_t n)
 
 	mail_hello_read(greeting, n, &hello);
 	/* libcurl calls it a success, too, when the server refused EHLO. */
-	if (hello.stage != MAIL_STAGE_EHLO || hello.last.code / 100 != 2) {
+	if (!hello.is_open) {
 		connect_failed(s, &hello, CM_EPROTO, "no answer to EHLO", true);
 		return;
 	}

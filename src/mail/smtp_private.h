@@ -40,6 +40,7 @@ void mail_reply_queue_id(const struct mail_reply *r, char ret[64]);
 struct mail_hello {
 	struct mail_reply last; /* the last complete reply; code 0: none */
 	enum mail_stage stage; /* where the last word was, or was still to be, said */
+	bool is_open; /* EHLO or HELO was accepted */
 	bool pipelining; /* RFC 2920 */
 };
 
@@ -62,10 +63,11 @@ void mail_dot_stuff(struct str *out, const char *bytes, size_t n);
 #define SMTP_STATES(X)                                                                             \
 	X(CONNECT, "connect")                                                                      \
 	X(IDLE, "idle")                                                                            \
-	X(MAIL, "mail") X(RCPT, "rcpt") X(DATA, "data") X(DRAIN_RCPT, "drain_rcpt")                \
-		X(DRAIN_DATA, "drain_data") X(LONE_DOT, "lone_dot") X(BODY, "body")                \
-			X(AT_DOT, "at_dot") X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit")          \
-				X(GONE, "gone")
+	X(MAIL, "mail")                                                                            \
+	X(RCPT, "rcpt")                                                                            \
+	X(DATA, "data") X(DRAIN_RCPT, "drain_rcpt") X(DRAIN_DATA, "drain_data")                    \
+		X(LONE_DOT, "lone_dot") X(BODY, "body") X(AT_DOT, "at_dot") X(DOT, "dot")          \
+			X(RSET, "rset") X(QUIT, "quit") X(GONE, "gone")
 enum smtp_state {
 #define X(name, text) SMTP_##name,
 	SMTP_STATES(X)

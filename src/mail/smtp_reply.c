@@ -164,7 +164,8 @@ void mail_hello_read(const char *const *lines, size_t n, struct mail_hello *ret)
 			return;
 		if (r.code / 100 == 2 || replies > 0)
 			ret->stage = MAIL_STAGE_EHLO;
-		ret->pipelining = pipelining && replies == 1 && r.code / 100 == 2;
+		ret->is_open = replies > 0 && r.code / 100 == 2;
+		ret->pipelining = pipelining && replies == 1 && ret->is_open;
 		replies++;
 	}
 }
