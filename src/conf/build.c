@@ -50,11 +50,15 @@ static void check_entry(struct conf_load *l, enum conf_in in, const struct conf_
 static void fill_key(
 	struct conf_load *l, const struct conf_key *k, struct conf_node *entry, void *base)
 {
-	if (!conf_value_read(l, k, &entry->value, base))
+	bool *is_warned = &l->is_warned[k - conf_keys];
+
+	if (!conf_value_read(l, k, &entry->value, base)) {
 		entry->value.kind = CONF_VALUE_BAD;
-	else if (k->flags & CONF_UNENFORCED)
+	} else if (k->flags & CONF_UNENFORCED && !*is_warned) {
+		*is_warned = true;
 		conf_warning(l, entry->at, "'%s' parses, but is not enforced yet in this version",
 			k->name);
+	}
 }
 
 static void fill_default(struct conf_load *l, const struct conf_key *k, void *base)
@@ -208,6 +212,7 @@ void conf_build(struct conf_load *l)
 	struct conf *c = l->conf;
 	size_t i = 0;
 
+	l->is_warned = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->is_warned);
 	l->defaults = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->defaults);
 	for (i = 0; i < conf_n_keys; i++)
 		if (conf_keys[i].def)

@@ -97,37 +97,51 @@ static bool is_loopback(const char *host)
 	return str_ieq(host, "localhost");
 }
 
+/* Fills RET_HOST, and names the port. false: told. */
+static bool check_url(struct conf_load *l, struct conf_place at, struct conf_mailbox *m,
+	char ret_host[HOST_MAX + 1])
+{
+	const char *url = m->smtp;
+	bool has_port;
+
+	if (str_istarts(url, "smtps://")) {
+		conf_error(l, at,
+			"smtp = %s: TLS is not built yet in this version, expected smtp:// and "
+			"tls = none, towards a server on this machine",
+			conf_shown(l, url));
+		return false;
+	}
+	if (!str_istarts(url, "smtp://") || !split_host(url + 7, ret_host, &has_port)) {
+		conf_error(l, at, "smtp = %s: expected smtp://HOST or smtp://HOST:PORT",
+			conf_shown(l, url));
+		return false;
+	}
+	if (!has_port)
+		m->smtp = mem_arena_printf(&l->arena, "%s:%s", url, SUBMISSION_PORT);
+	return true;
+}
+
 void conf_check_mailbox(
 	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m)
 {
 	const struct conf_place at = place_of(section, "smtp");
-	const char *shown = conf_shown(l, m->smtp);
 	char host[HOST_MAX + 1];
-	bool has_port = true;
 
-	if (!*m->smtp)
+	if (!*m->smtp || !check_url(l, at, m, host))
 		return;
-	if (str_istarts(m->smtp, "smtps://"))
-		conf_error(l, at,
-			"smtp = %s: TLS is not built yet in this version, expected smtp:// and "
-			"tls = none, towards a server on this machine",
-			shown);
-	else if (!str_istarts(m->smtp, "smtp://") || !split_host(m->smtp + 7, host, &has_port))
-		conf_error(l, at, "smtp = %s: expected smtp://HOST or smtp://HOST:PORT", shown);
-	else if (m->tls_required && is_sound(section, "tls"))
+	m->is_loopback = is_loopback(host);
+	if (!is_sound(section, "tls"))
+		return;
+	if (m->tls_required)
 		conf_error(l, at,
 			"smtp = %s wants STARTTLS, which is not built yet in this version, "
 			"expected tls = none beside it, towards a server on this machine",
-			shown);
-	else if (!is_loopback(host) && is_sound(section, "tls"))
+			conf_shown(l, m->smtp));
+	else if (!m->is_loopback)
 		conf_warning(l, at,
 			"smtp = %s with tls = none: mails leave this machine unencrypted, "
 			"expected a server on loopback",
-			shown);
-	else
-		m->is_loopback = true;
-	if (!has_port)
-		m->smtp = mem_arena_printf(&l->arena, "%s:%s", m->smtp, SUBMISSION_PORT);
+			conf_shown(l, m->smtp));
 }
 
 /* ---- campaigns ------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@
 #define CONF_FILE_MAX     ((size_t)1 << 20) /* bytes of one configuration file */
 #define CONF_TEMPLATE_MAX ((size_t)256 << 10) /* bytes of one template */
 #define CONF_FILES_MAX    1000 /* files of one load */
-#define CONF_NODES_MAX    100000 /* entries of one load */
+#define CONF_NODES_MAX    50000 /* entries of one load */
 #define CONF_PROBLEMS_MAX 1000 /* then the rest is not shown */
 #define CONF_DEPTH_MAX    8 /* of includes, and of sections */
 
@@ -49,6 +49,7 @@ struct conf_load {
 	struct conf_node *root;
 	struct conf *conf; /* in the arena */
 	struct conf_value *defaults; /* of each row of conf_keys */
+	bool *is_warned; /* likewise: its warning was given */
 	size_t n_sources, n_nodes;
 	struct conf_report_item *items; /* owned */
 	size_t n_items, cap_items, n_errors;

@@ -8,6 +8,7 @@
  */
 #include "conf_private.h"
 
+#include <errno.h>
 #include <glob.h>
 
 #include "coldmail/err.h"
@@ -75,17 +76,29 @@ static void unexpected(struct parser *p, const char *name, const char *expected)
 			expected);
 }
 
-/* Skips what is left of the line, with the blocks that open on it (OPEN: so many are open); stops
- * before a '}' that closes what was open before. */
-static void recover(struct parser *p, int open)
+/* Skips to behind the '}' of a block that is open, or (ONE_LINE) to the next line before that. */
+static void skip_block(struct parser *p, bool one_line)
 {
-	for (; p->token.kind != CONF_TOKEN_END; advance(p)) {
-		if (!open && (p->token.is_first || p->token.kind == CONF_TOKEN_CLOSE))
-			return;
-		if (p->token.kind == CONF_TOKEN_OPEN)
-			open++;
-		else if (p->token.kind == CONF_TOKEN_CLOSE)
-			open--;
+	int open = 1;
+
+	while (open && p->token.kind != CONF_TOKEN_END && !(one_line && p->token.is_first)) {
+		open += p->token.kind == CONF_TOKEN_OPEN;
+		open -= p->token.kind == CONF_TOKEN_CLOSE;
+		advance(p);
+	}
+}
+
+/* Skips what is left of the line, with the blocks that open on it; stops before a '}' that closes
+ * what was open before. */
+static void recover(struct parser *p)
+{
+	while (p->token.kind != CONF_TOKEN_END && p->token.kind != CONF_TOKEN_CLOSE &&
+		!p->token.is_first) {
+		const bool is_block = p->token.kind == CONF_TOKEN_OPEN;
+
+		advance(p);
+		if (is_block)
+			skip_block(p, false);
 	}
 }
 
@@ -125,10 +138,11 @@ static void take_text(struct parser *p, struct conf_value *ret)
 }
 
 /* Behind its '{'. Lists of lists are no values of any key, so there are none. */
-static bool parse_list(struct parser *p, const char *name, struct conf_value *ret)
+static void parse_list(struct parser *p, const char *name, struct conf_value *ret)
 {
 	struct conf_value **tail = &ret->items;
 
+	ret->kind = CONF_VALUE_LIST;
 	while (p->token.kind == CONF_TOKEN_WORD || p->token.kind == CONF_TOKEN_STRING) {
 		*tail = mem_arena_get(&p->load->arena, sizeof **tail);
 		take_text(p, *tail);
@@ -142,43 +156,31 @@ static bool parse_list(struct parser *p, const char *name, struct conf_value *re
 	p->after_word = false;
 	if (p->token.kind == CONF_TOKEN_CLOSE) {
 		advance(p);
-		return true;
+		return;
 	}
+	ret->kind = CONF_VALUE_BAD;
 	if (p->token.kind != CONF_TOKEN_BAD)
 		conf_error(p->load, p->token.at, "%s in the list of '%s', expected ',' or '}'",
 			token_name(p), conf_shown(p->load, name));
-	return false;
+	skip_block(p, true);
 }
 
-static bool parse_value(struct parser *p, const char *name, struct conf_value *ret)
+/* Behind the '=' of NAME. What is broken is BAD. */
+static void parse_value(struct parser *p, const char *name, struct conf_value *ret)
 {
-	*ret = (struct conf_value){ .kind = CONF_VALUE_LIST, .at = p->token.at };
+	*ret = (struct conf_value){ .kind = CONF_VALUE_BAD, .at = p->token.at };
 	if (is_here(p, CONF_TOKEN_WORD) || is_here(p, CONF_TOKEN_STRING)) {
 		take_text(p, ret);
-		return true;
-	}
-	if (is_here(p, CONF_TOKEN_OPEN)) {
+	} else if (is_here(p, CONF_TOKEN_OPEN)) {
 		advance(p);
-		if (parse_list(p, name, ret))
-			return true;
+		parse_list(p, name, ret);
 	} else {
 		unexpected(p, mem_arena_printf(&p->load->arena, "%s =", name), "a value");
+		recover(p);
 	}
-	ret->kind = CONF_VALUE_BAD;
-	return false;
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
-
-/* Behind its '='. */
-static void parse_key(
-	struct parser *p, struct conf_node *section, const char *name, struct conf_place at)
-{
-	struct conf_node *node = add_node(p, section, name, at);
-
-	if (!parse_value(p, name, &node->value))
-		recover(p, 0);
-}
 
 /* An untitled section that stands there already goes on. */
 static struct conf_node *open_section(struct parser *p, struct conf_node *section, const char *name,
@@ -203,7 +205,7 @@ static void parse_section(struct parser *p, struct conf_node *section, const cha
 		conf_error(p->load, at,
 			"section '%s' is nested too deep, expected at most %d levels",
 			conf_shown(p->load, name), CONF_DEPTH_MAX);
-		recover(p, 1);
+		skip_block(p, false);
 		return;
 	}
 	p->nesting++;
@@ -223,7 +225,7 @@ static void parse_neither(struct parser *p, struct conf_node *section, const cha
 	else
 		unexpected(p, name, "'=' or '{'");
 	add_node(p, section, name, at)->value.kind = CONF_VALUE_BAD;
-	recover(p, 0);
+	recover(p);
 }
 
 static void parse_entry(struct parser *p, struct conf_node *section)
@@ -236,7 +238,7 @@ static void parse_entry(struct parser *p, struct conf_node *section)
 	advance(p);
 	if (is_here(p, CONF_TOKEN_EQUALS)) {
 		advance(p);
-		parse_key(p, section, name.text, name.at);
+		parse_value(p, name.text, &add_node(p, section, name.text, name.at)->value);
 		return;
 	}
 	const bool is_bare = is_here(p, CONF_TOKEN_WORD);
@@ -291,13 +293,20 @@ static void include_file(
 	parse_entries(&inner, section, NULL);
 }
 
+/* A directory that is not there has no files; any other that cannot be listed is an error. */
+static int on_glob_error(const char *path, int err)
+{
+	(void)path;
+	return err != ENOENT;
+}
+
 /* A pattern without a match is an empty directory; a plain name without one is an error. */
 static void include_files(
 	struct parser *p, struct conf_node *section, const char *pattern, struct conf_place at)
 {
 	const char *path = conf_source_path(p->load, at.src, pattern);
 	glob_t found = { 0 };
-	int rc = strpbrk(pattern, "*?[") ? glob(path, GLOB_ERR, NULL, &found) : -1;
+	int rc = strpbrk(pattern, "*?[") ? glob(path, 0, on_glob_error, &found) : -1;
 
 	if (rc == -1)
 		include_file(p, section, path, at);
@@ -317,7 +326,7 @@ static void parse_include(struct parser *p, struct conf_node *section)
 	advance(p);
 	if (!is_here(p, CONF_TOKEN_STRING)) {
 		unexpected(p, "include", "include \"FILES\"");
-		recover(p, 0);
+		recover(p);
 		return;
 	}
 	const char *pattern = p->token.text;
@@ -331,7 +340,7 @@ static void parse_include(struct parser *p, struct conf_node *section)
 
 static bool is_hopeless(const struct conf_load *l)
 {
-	return l->n_items > CONF_PROBLEMS_MAX || l->n_nodes >= CONF_NODES_MAX;
+	return l->n_errors > CONF_PROBLEMS_MAX || l->n_nodes >= CONF_NODES_MAX;
 }
 
 /* No entry begins here. */
@@ -345,8 +354,10 @@ static void parse_nothing(struct parser *p)
 		conf_error(p->load, p->token.at, "%s at the start of an entry, expected a name",
 			token_name(p));
 	advance(p);
-	if (kind != CONF_TOKEN_CLOSE)
-		recover(p, kind == CONF_TOKEN_OPEN);
+	if (kind == CONF_TOKEN_OPEN)
+		skip_block(p, false);
+	else if (kind != CONF_TOKEN_CLOSE)
+		recover(p);
 }
 
 /* Up to the '}' of the SECTION that was opened at OPENED, or to the end of the file (NULL). */
@@ -393,7 +404,8 @@ struct conf_value conf_parse_value(struct conf_load *l, const char *text)
 	conf_lexer_init(&p.lexer, l, src);
 	advance(&p);
 	p.token.is_first = false;
-	bug_if(!parse_value(&p, "default", &v), "a default that does not parse: %s", text);
+	parse_value(&p, "default", &v);
+	bug_if(v.kind == CONF_VALUE_BAD, "a default that does not parse: %s", text);
 	return v;
 }
 

@@ -23,11 +23,9 @@ static void add(
 {
 	struct str text = STR_INIT;
 
-	if (!is_warning)
-		l->n_errors++;
-	if (l->n_items > CONF_PROBLEMS_MAX)
+	if (l->n_errors > CONF_PROBLEMS_MAX)
 		return;
-	if (l->n_items == CONF_PROBLEMS_MAX)
+	if (!is_warning && ++l->n_errors > CONF_PROBLEMS_MAX)
 		str_addf(&text, "more than %d problems: the rest is not shown", CONF_PROBLEMS_MAX);
 	else
 		str_vaddf(&text, fmt, ap);

@@ -139,10 +139,10 @@ const char *conf_source_path(struct conf_load *l, const struct conf_source *src,
 {
 	const char *slash = strrchr(src->name, '/');
 
-	if (*path == '/' || !slash)
-		return mem_arena_dup(&l->arena, path);
 	if (str_starts(path, "./"))
 		path += 2;
+	if (*path == '/' || !slash)
+		return mem_arena_dup(&l->arena, path);
 	return mem_arena_printf(&l->arena, "%.*s/%s", (int)(slash - src->name), src->name, path);
 }
 

@@ -56,7 +56,7 @@ const char *conf_closest(const char *text, const char *const *words, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		size_t d = distance(text, words[i]);
 
-		if (d < nearest && d <= strlen(words[i]) / 3) {
+		if (d < nearest && d <= (strlen(words[i]) + 1) / 3) {
 			nearest = d;
 			best = words[i];
 		}

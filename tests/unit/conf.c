@@ -1,0 +1,286 @@
+/*
+ * What a load gives: defaults and values, generations, the difference between two of them, the
+ * control socket of a broken file, and the sample files.
+ */
+#include "unit/conf_help.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/log.h"
+
+START_TEST(defaults)
+{
+	put("t.tmpl", "x");
+	const struct conf *c = load(CAMPAIGN(""));
+	const struct conf_mailbox *m = conf_find_mailbox(c, "a@x.com");
+	const struct conf_campaign *k = conf_find_campaign(c, "c");
+
+	ck_assert_str_eq(c->file, "c.conf");
+	ck_assert_str_eq(c->store, CONF_DEFAULT_STORE);
+	ck_assert_str_eq(c->store_path, "/var/lib/coldmail/coldmail.db");
+	ck_assert_int_eq(c->store_timeout_ms, 5 * CLOCK_SECOND_MS);
+	ck_assert_int_eq(c->stop_timeout_ms, CLOCK_MINUTE_MS);
+	ck_assert_int_eq(c->log_level, LOG_INFO);
+	ck_assert_int_eq(c->log_format, LOG_FORMAT_AUTO);
+	ck_assert_str_eq(c->control_socket, CONF_DEFAULT_SOCKET);
+	ck_assert_int_eq(c->ceiling_per_min, 300);
+	ck_assert_str_eq(m->name, "");
+	ck_assert_int_eq(m->daily_limit, 25);
+	ck_assert_int_eq(m->gap_min_ms, 12 * CLOCK_MINUTE_MS);
+	ck_assert_int_eq(m->gap_max_ms, 24 * CLOCK_MINUTE_MS);
+	ck_assert_str_eq(m->timezone, "UTC");
+	ck_assert_uint_eq(m->n_ramp, 4);
+	ck_assert_int_eq(m->ramp[3], 20);
+	ck_assert_int_eq(m->connections, 1);
+	ck_assert(m->is_loopback && !m->tls_required);
+	ck_assert_uint_eq(k->n_mailboxes, 1);
+	ck_assert_ptr_eq(k->mailboxes[0], m);
+	ck_assert(!k->start_auto);
+	ck_assert_uint_eq(k->days, 31);
+	ck_assert_uint_eq(k->n_windows, 1);
+	ck_assert_int_eq(k->windows[0].from_min, 9 * 60);
+	ck_assert_int_eq(k->windows[0].to_min, 17 * 60);
+	ck_assert_str_eq(k->holidays, "none");
+	ck_assert_int_eq(k->domain_daily_limit, 3);
+	ck_assert_int_eq(k->canary, 20);
+	ck_assert_int_eq(k->recontact_ms, CLOCK_NEVER_MS);
+	ck_assert_int_eq(k->expire_ms, 14 * CLOCK_DAY_MS);
+	ck_assert_str_eq(k->identity.organisation, "O");
+	ck_assert_str_eq(k->identity.unsubscribe_url, "");
+	ck_assert_str_eq(k->file, "c.conf");
+	ck_assert_int_eq(k->line, 3);
+	ck_assert_int_eq(k->steps[0].after_ms, 0);
+	ck_assert(!k->steps[0].same_thread);
+	conf_unref(c);
+}
+END_TEST
+
+START_TEST(values)
+{
+	put("t.tmpl", "x");
+	put("u.tmpl", "\xEF\xBB\xBFy");
+	const struct conf *c = load(IDENTITY
+		"store = \"sqlite:/x/y.db\" store_timeout = 100ms stop_timeout = 2min ceiling = "
+		"2k\n"
+		"log { level = error format = journal } control { socket = s }\n"
+		"mailbox \"Bob@X.com\" { smtp = \"smtp://[::1]\" tls = none name = \"B\" gap = "
+		"90s\n"
+		"ramp = {1} connections = 32 daily_limit = 10m }\n" MAILBOX
+		"campaign \"c\" { identity { organisation = \"Client\" } start = auto\n"
+		"mailboxes = {\"bob@x.COM\", \"a@x.com\"} days = {sun, mon} holidays = \"h/us\"\n"
+		"window = {00:00-01:00, 23:00-24:00} recontact_after = 180d\n"
+		"step \"a\" { template = \"t.tmpl\" }\n"
+		"step \"b\" { template = \"u.tmpl\" after = 36h thread = same } }\n");
+	const struct conf_campaign *k = &c->campaigns[0];
+	const struct conf_mailbox *m = &c->mailboxes[0];
+	char *socket = xasprintf("%s/s", dir), *list = xasprintf("%s/h/us", dir);
+
+	ck_assert_str_eq(c->store_path, "/x/y.db");
+	ck_assert_int_eq(c->store_timeout_ms, 100);
+	ck_assert_int_eq(c->ceiling_per_min, 2000);
+	ck_assert_int_eq(c->log_level, LOG_ERR);
+	ck_assert_int_eq(c->log_format, LOG_FORMAT_JOURNAL);
+	ck_assert_str_eq(c->control_socket, socket);
+	ck_assert_str_eq(m->address, "bob@x.com");
+	ck_assert_str_eq(m->smtp, "smtp://[::1]:587");
+	ck_assert_int_eq(m->gap_min_ms, 90 * CLOCK_SECOND_MS);
+	ck_assert_int_eq(m->gap_max_ms, 90 * CLOCK_SECOND_MS);
+	ck_assert_int_eq(m->daily_limit, 10000000);
+	ck_assert(k->start_auto);
+	ck_assert_ptr_eq(k->mailboxes[0], m);
+	ck_assert_ptr_eq(k->mailboxes[1], &c->mailboxes[1]);
+	ck_assert_uint_eq(k->days, 1 | 1 << 6);
+	ck_assert_str_eq(k->holidays, list);
+	ck_assert_int_eq(k->windows[1].to_min, 1440);
+	ck_assert_int_eq(k->recontact_ms, 180 * CLOCK_DAY_MS);
+	ck_assert_str_eq(k->identity.organisation, "Client");
+	ck_assert_str_eq(k->identity.postal_address, "P");
+	ck_assert_str_eq(c->identity.organisation, "O");
+	ck_assert_int_eq(conf_find_step(k, "b"), 1);
+	ck_assert_int_eq(conf_find_step(k, "B"), -1);
+	ck_assert_int_eq(k->steps[1].after_ms, 36 * CLOCK_HOUR_MS);
+	ck_assert(k->steps[1].same_thread);
+	ck_assert_str_eq(k->steps[1].template_source, "y");
+	ck_assert_ptr_null(conf_find_mailbox(c, "Bob@X.com"));
+	ck_assert_ptr_null(conf_find_campaign(c, "d"));
+	conf_unref(c);
+	free(socket);
+	free(list);
+}
+END_TEST
+
+/* A generation lives as long as somebody holds it, and is numbered. */
+START_TEST(generations)
+{
+	const struct conf *a = load("ceiling = 1"), *b = load("ceiling = 2");
+	const struct conf *again = conf_ref(a);
+
+	ck_assert_ptr_eq(again, a);
+	ck_assert_uint_eq(b->generation, a->generation + 1);
+	conf_unref(a);
+	ck_assert_int_eq(again->ceiling_per_min, 1);
+	conf_unref(again);
+	expect("ceiling = 0", "c.conf:1: ceiling = 0" CEILING_HINT);
+	const struct conf *c = load("");
+	ck_assert_uint_eq(c->generation, b->generation + 1);
+	conf_unref(b);
+	conf_unref(c);
+	conf_unref(NULL);
+}
+END_TEST
+
+static char *diff_of(const struct conf *old, const struct conf *new)
+{
+	struct str text = STR_INIT;
+	char **lines = conf_diff(old, new);
+
+	for (char **line = lines; *line; line++)
+		str_addf(&text, "%s\n", *line);
+	conf_diff_free(lines);
+	return str_take(&text);
+}
+
+START_TEST(differences)
+{
+	put("t.tmpl", "x");
+	const struct conf *a = load(
+		IDENTITY MAILBOX "mailbox \"b@x.com\" { smtp = \"smtp://localhost\" tls = none }\n"
+				 "campaign \"c\" { mailboxes = {\"a@x.com\", \"b@x.com\"}\n" STEP
+				 " step \"u\" { template = \"t.tmpl\" after = 3d } }\n"
+				 "campaign \"gone\" { mailboxes = {\"a@x.com\"} " STEP " }\n");
+
+	put("t.tmpl", "y");
+	const struct conf *b = load(
+		"identity { organisation = O postal_address = \"Q\\nR\" opt_out_line = L }\n"
+		"store = \"sqlite:/x\" stop_timeout = 90s log { level = debug }\n"
+		"mailbox \"a@x.com\" { smtp = \"smtp://127.0.0.1:25\" tls = none gap = 5min }\n"
+		"mailbox \"d@x.com\" { smtp = \"smtp://localhost\" tls = none ramp = {} }\n"
+		"campaign \"c\" { mailboxes = {\"a@x.com\"} start = auto window = {01:00-02:00,\n"
+		"03:00-04:00} days = {sat, sun} recontact_after = 25h\n" STEP
+		" step \"v\" { template = \"t.tmpl\" after = 3d } }\n"
+		"campaign \"new\" { mailboxes = {\"a@x.com\"} " STEP " }\n");
+	char *found = diff_of(a, b), *none = diff_of(a, a);
+	char *text = xasprintf("%s%s/t.tmpl%s",
+		"~ store \"sqlite:/var/lib/coldmail/coldmail.db\" -> \"sqlite:/x\" (from the next "
+		"start on)\n"
+		"~ stop_timeout 1min -> 90s\n"
+		"~ log: level info -> debug\n"
+		"~ identity: postal_address \"P\" -> \"Q\\nR\"\n"
+		"- mailbox b@x.com\n"
+		"~ mailbox a@x.com: gap 12min-24min -> 5min\n"
+		"+ mailbox d@x.com\n"
+		"- campaign gone\n"
+		"~ campaign c: mailboxes {a@x.com, b@x.com} -> {a@x.com}\n"
+		"~ campaign c: start manual -> auto\n"
+		"~ campaign c: days {mon, tue, wed, thu, fri} -> {sat, sun}\n"
+		"~ campaign c: window 09:00-17:00 -> {01:00-02:00, 03:00-04:00}\n"
+		"~ campaign c: recontact_after never -> 25h\n"
+		"~ campaign c: postal_address \"P\" -> \"Q\\nR\"\n"
+		"~ campaign c: steps s, u -> s, v\n"
+		"~ campaign c, step s: template \"",
+		dir,
+		"\" has another text\n"
+		"+ campaign new\n");
+
+	ck_assert_str_eq(found, text);
+	ck_assert_str_eq(none, "");
+	conf_unref(a);
+	conf_unref(b);
+	free(found);
+	free(none);
+	free(text);
+}
+END_TEST
+
+START_TEST(socket_of_broken_file)
+{
+	put("c.conf", "what is this\ncontrol { socket = \"run/s\" }\n}\nceiling = 0\n");
+	char *found = conf_find_socket("c.conf"), *path = xasprintf("%s/run/s", dir);
+
+	ck_assert_str_eq(found, path);
+	free(found);
+	free(path);
+	put("c.conf", "control { socket = \"${COLDMAIL_NO}\" }");
+	ck_assert_ptr_null(conf_find_socket("c.conf"));
+	put("c.conf", "control { socket { } }");
+	ck_assert_ptr_null(conf_find_socket("c.conf"));
+	put("c.conf", "control = 1\n");
+	ck_assert_ptr_null(conf_find_socket("c.conf"));
+	ck_assert_ptr_null(conf_find_socket("none.conf"));
+}
+END_TEST
+
+/* ---- the files that are shipped -------------------------------------------------------------- */
+
+/* The file NAME of the repository; with UNCOMMENT, every line "#key" or "#<tab>key" comes to life. */
+static char *shipped(const char *name, bool uncomment)
+{
+	char *path = xasprintf("%s/%s", house, name), line[1024];
+	struct str text = STR_INIT;
+	FILE *f = fopen(path, "r");
+
+	ck_assert_msg(f != NULL, "%s: run from the repository's root", path);
+	while (fgets(line, sizeof line, f)) {
+		const char *rest = line + 1 + strspn(line + 1, "\t");
+		bool is_entry = *line == '#' && strchr("abcdefghijklmnopqrstuvwxyz}", *rest) &&
+				!str_starts(rest, "e.g.");
+
+		str_adds(&text, uncomment && is_entry ? line + 1 : line);
+	}
+	fclose(f);
+	free(path);
+	return str_take(&text);
+}
+
+/* The sample has no problem, and what it shows as a default is one. */
+START_TEST(sample)
+{
+	char *plain = shipped("config/coldmail.conf", false);
+	char *full = shipped("config/coldmail.conf", true);
+
+	ck_assert_int_eq(mkdir("coldmail", 0700), 0);
+	ck_assert_int_eq(mkdir("coldmail/founders", 0700), 0);
+	put("coldmail/founders/intro.tmpl", "x");
+	put("coldmail/founders/nudge.tmpl", "x");
+	put("coldmail/founders/last.tmpl", "x");
+	expect(plain, "");
+	const struct conf *a = load(plain), *b = load(full);
+	char *difference = diff_of(a, b);
+
+	ck_assert_str_ne(plain, full);
+	ck_assert_str_eq(difference, "");
+	ck_assert_uint_eq(a->campaigns[0].n_steps, 3);
+	conf_unref(a);
+	conf_unref(b);
+	free(difference);
+	free(plain);
+	free(full);
+}
+END_TEST
+
+START_TEST(minimal)
+{
+	char *plain = shipped("config/minimal.conf", false);
+	char *full = shipped("config/minimal.conf", true);
+
+	ck_assert_int_eq(mkdir("coldmail", 0700), 0);
+	put("coldmail/first.tmpl", "x");
+	expect(plain, "");
+	expect(full, "");
+	const struct conf *a = load(plain), *b = load(full);
+
+	ck_assert_uint_eq(a->n_campaigns + a->n_mailboxes, 0);
+	ck_assert_uint_eq(b->n_campaigns, 1);
+	conf_unref(a);
+	conf_unref(b);
+	free(plain);
+	free(full);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = { defaults, values, generations, differences,
+		socket_of_broken_file, sample, minimal };
+
+	return run("conf", tests, sizeof tests / sizeof *tests);
+}
