@@ -24,7 +24,7 @@ struct ops_conf {
 };
 
 /* Opens the control socket and starts the watchdog. CM_EBUSY: another process answers on the socket;
- * CM_EIO: it cannot be made; *RET_WHY, owned by the caller, says what failed. */
+ * CM_EIO: it cannot be made; *RET_WHY, owned by the caller, says why. */
 int ops_init(const struct ops_conf *oc, char **ret_why) __attribute__((warn_unused_result));
 /* Answers what waits ("stopping"), closes and removes the socket. Late answers are dropped. */
 void ops_stop(void);

@@ -24,7 +24,8 @@ void str_add(struct str *s, const void *p, size_t n);
 void str_adds(struct str *s, const char *z); /* NULL adds nothing */
 void str_addc(struct str *s, char c);
 void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void str_vaddf(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+void str_vaddf(struct str *s, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0), nonnull(2)));
 void str_drop(struct str *s, size_t n); /* removes N bytes at the front */
 void str_reserve(struct str *s, size_t n); /* room for N more bytes */
 const char *str_z(const struct str *s); /* never NULL; borrowed until the next change */

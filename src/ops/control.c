@@ -194,7 +194,7 @@ int ops_control_init(const char *path, bool fast_forward, char **ret_why)
 		fast_forward ? 0u : IDLE_MAX_S, MHD_OPTION_END);
 	if (!ctl.mhd) {
 		ops_socket_close(ctl.listen_fd, path);
-		*ret_why = xasprintf("control socket %s: libmicrohttpd does not start", path);
+		*ret_why = xstrdup("libmicrohttpd does not start");
 		return CM_EIO;
 	}
 	ctl.path = xstrdup(path);

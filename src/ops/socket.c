@@ -111,20 +111,19 @@ int ops_socket_open(const char *path, int *ret_fd, char **ret_why)
 	bool stale;
 
 	if (strlen(path) >= sizeof sa.sun_path) {
-		*ret_why = xasprintf("control socket %s: the path is longer than %zu bytes", path,
-			sizeof sa.sun_path - 1);
+		*ret_why = xasprintf("the path is longer than %zu bytes", sizeof sa.sun_path - 1);
 		return CM_EIO;
 	}
 	memcpy(sa.sun_path, path, strlen(path) + 1);
 	if (somebody_answers(&sa, &stale)) {
-		*ret_why = xasprintf("control socket %s: another process answers on it", path);
+		*ret_why = xstrdup("another process answers on it");
 		return CM_EBUSY;
 	}
 	if (stale)
 		unlink(path);
 	int fd = ops_socket_make_dir(path, (uid_t)-1, (gid_t)-1) ? -1 : listen_at(&sa);
 	if (fd < 0) {
-		*ret_why = xasprintf("control socket %s: %s", path, strerror(errno));
+		*ret_why = xstrdup(strerror(errno));
 		return CM_EIO;
 	}
 	*ret_fd = fd;

@@ -36,7 +36,7 @@ START_TEST(syntax)
 		{ "control { socket = /run/a b }",
 			"c.conf:1: 'b' behind a value, expected quotes around words that belong "
 			"together\n" },
-		{ "a { b { c { d { e { f { g { h { i { j { k = 1 } } } } } } } } } } }\nceiling = "
+		{ "a { b { c { d { e { f { g { h { i { j { k = 1 } } } } } } } } } }\nceiling = "
 		  "1",
 			"c.conf:1: section 'i' is nested too deep, expected at most 8 levels\n"
 			"c.conf:1: unknown section 'a' at the top level, expected one of "
