@@ -135,6 +135,8 @@ int mail_smtp_send(struct mail_smtp *s, const char *from, const char *to, const 
 void mail_smtp_dot(struct mail_smtp *s);
 /* Closes the connection without the dot: on_verdict (NOT_SENT, CM_ECANCELED), then on_end. */
 void mail_smtp_abort(struct mail_smtp *s);
+/* true: mail_smtp_send() would be taken now. */
+bool mail_smtp_is_idle(const struct mail_smtp *s);
 /* true: mail_smtp_dot() was called and no verdict yet. */
 bool mail_smtp_is_past_dot(const struct mail_smtp *s);
 /* Idle: QUIT, wait at most 2 s, on_end. With a mail before its dot: as abort. Past the dot: QUIT

@@ -55,7 +55,7 @@ void flow_send_leave(struct flow_item *it)
 {
 	if (it->link) {
 		it->link->item = 0;
-		it->link->ready = true;
+		it->link->ready = mail_smtp_is_idle(it->link->smtp);
 		it->link = NULL;
 	}
 	if (it->wait_node.next)
@@ -346,13 +346,17 @@ void flow_send_reserve(struct flow_item *it)
 void flow_send_wire(struct flow_item *it)
 {
 	fail_point("wire.before");
-	if (!mail_smtp_send(it->link->smtp, it->sender->address, it->claimed->email.to, it->bytes.p,
-		    it->bytes.len))
-		return;
-	it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_REFUSED,
-		.stage = MAIL_STAGE_RCPT,
-		.text = "the address cannot be used in SMTP" };
-	flow_advance(it, FLOW_RECORDING);
+	int err = mail_smtp_send(it->link->smtp, it->sender->address, it->claimed->email.to,
+		it->bytes.p, it->bytes.len);
+
+	if (err == CM_ESTATE) {
+		release(it, "connection lost", LEAD_REASON_NONE); /* its on_end is on the way */
+	} else if (err) {
+		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_REFUSED,
+			.stage = MAIL_STAGE_RCPT,
+			.text = "the address cannot be used in SMTP" };
+		flow_advance(it, FLOW_RECORDING);
+	}
 }
 
 static void on_slot(struct store_req *r)

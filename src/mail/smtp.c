@@ -229,12 +229,17 @@ struct mail_smtp *mail_smtp_open(
 	return s;
 }
 
+bool mail_smtp_is_idle(const struct mail_smtp *s)
+{
+	return s->state == SMTP_IDLE && !s->notices;
+}
+
 int mail_smtp_send(
 	struct mail_smtp *s, const char *from, const char *to, const char *bytes, size_t n)
 {
 	if (!mail_is_wire_address(from) || !mail_is_wire_address(to))
 		return CM_EINVAL;
-	if (s->state != SMTP_IDLE || s->notices)
+	if (!mail_smtp_is_idle(s))
 		return CM_ESTATE;
 	free(s->from);
 	free(s->to);
