@@ -1,5 +1,6 @@
 """Every compiled test is one test here: the unit programs (tests/unit), the store's conformance
 suite (tests/store), and each fuzz target's seeds (tests/fuzz)."""
+import os
 import subprocess
 
 import pytest
@@ -13,7 +14,8 @@ TARGETS = sorted(p.stem for p in TESTS.glob("fuzz/*.c") if p.stem != "replay")
 
 
 def run(argv, cwd):
-    done = subprocess.run(argv, cwd=cwd, timeout=300, text=True, errors="replace",
+    env = dict(os.environ, COLDMAIL_REPOSITORY=str(REPOSITORY))
+    done = subprocess.run(argv, cwd=cwd, env=env, timeout=300, text=True, errors="replace",
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if done.returncode:
