@@ -1,6 +1,7 @@
 """Every compiled test is one test here: the unit programs (tests/unit), the store's conformance
 suite (tests/store), and each fuzz target's seeds (tests/fuzz)."""
 import os
+import os
 import subprocess
 
 import pytest
