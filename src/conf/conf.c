@@ -40,7 +40,8 @@ int conf_load(const char *file, const struct conf **ret_conf, struct conf_proble
 	if (src) {
 		l.conf = mem_arena_get(&l.arena, sizeof *l.conf);
 		conf_parse(&l, src);
-		conf_build(&l);
+		if (!conf_is_hopeless(&l))
+			conf_build(&l);
 	}
 	conf_report_finish(&l, ret_problems);
 	if (!l.n_errors)

@@ -59,6 +59,8 @@ void conf_error(struct conf_load *l, struct conf_place at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* So much is wrong, or so much is there, that reading on helps nobody. */
+bool conf_is_hopeless(const struct conf_load *l);
 /* Hands the problems over in the order in which a person reads files. */
 void conf_report_finish(struct conf_load *l, struct conf_problems *ret);
 /* TEXT as it may stand in a message: printable, not longer than a line. In the load's arena. */

@@ -143,6 +143,7 @@ static void lex_string(struct conf_lexer *x, struct conf_token *t)
 	str_done(&out);
 }
 
+/* A load that is hopeless is at its end. */
 void conf_lexer_next(struct conf_lexer *x, struct conf_token *ret)
 {
 	skip_blanks(x);
@@ -153,7 +154,7 @@ void conf_lexer_next(struct conf_lexer *x, struct conf_token *ret)
 		.is_first = x->is_first,
 	};
 	x->is_first = false;
-	if (x->p >= x->end)
+	if (x->p >= x->end || conf_is_hopeless(x->load))
 		return;
 	switch (*x->p) {
 	case '=':

@@ -338,11 +338,6 @@ static void parse_include(struct parser *p, struct conf_node *section)
 		include_files(p, section, pattern, at);
 }
 
-static bool is_hopeless(const struct conf_load *l)
-{
-	return l->n_errors > CONF_PROBLEMS_MAX || l->n_nodes >= CONF_NODES_MAX;
-}
-
 /* No entry begins here. */
 static void parse_nothing(struct parser *p)
 {
@@ -364,7 +359,7 @@ static void parse_nothing(struct parser *p)
 static void parse_entries(
 	struct parser *p, struct conf_node *section, const struct conf_place *opened)
 {
-	while (p->token.kind != CONF_TOKEN_END && !is_hopeless(p->load)) {
+	while (p->token.kind != CONF_TOKEN_END) {
 		if (p->token.kind == CONF_TOKEN_CLOSE && opened) {
 			p->after_word = false;
 			advance(p);
@@ -377,7 +372,7 @@ static void parse_entries(
 		else
 			parse_entry(p, section);
 	}
-	if (opened && !is_hopeless(p->load))
+	if (opened && !conf_is_hopeless(p->load))
 		conf_error(p->load, *opened,
 			"'%s' is not closed, expected '}' before the file's end",
 			conf_shown(p->load, section->name));

@@ -56,6 +56,11 @@ void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ..
 	va_end(ap);
 }
 
+bool conf_is_hopeless(const struct conf_load *l)
+{
+	return l->n_errors > CONF_PROBLEMS_MAX || l->n_nodes >= CONF_NODES_MAX;
+}
+
 const char *conf_shown(struct conf_load *l, const char *text)
 {
 	char *shown = str_printable(text, strlen(text), SHOWN_MAX);
