@@ -35,7 +35,8 @@ int lead_pattern_canonical(const char *raw, char **ret, const char **ret_why)
 bool lead_pattern_covers(const char *pattern, const char *address, const char *person);
 /* All patterns that would cover ADDRESS and PERSON, most special first, in A: what a store looks up.
  * Returns their number. MAX is at least LEAD_PATTERNS_MAX: none may be missed. */
-#define LEAD_PATTERNS_MAX 130 /* address, person, *@domain, and a domain of 253 bytes has 127 tails */
+#define LEAD_PATTERNS_MAX                                                                          \
+	130 /* address, person, *@domain, and a domain of 253 bytes has 127 tails */
 size_t lead_patterns_of(
 	struct mem_arena *a, const char *address, const char *person, const char **ret, size_t max);
 
@@ -111,8 +112,9 @@ const char *lead_status(enum lead_state s, enum lead_reason r, int64_t n_sent);
 /* The columns with a meaning of their own, besides `email` and `campaign`. */
 #define LEAD_COLUMNS(X)                                                                            \
 	X(first_name)                                                                              \
-	X(last_name) X(name) X(company) X(title) X(domain) X(website) X(city) X(region) X(country) \
-		X(timezone) X(smtp_valid) X(source)
+	X(last_name)                                                                               \
+	X(name) X(company) X(title) X(domain) X(website) X(city) X(region) X(country) X(timezone)  \
+		X(smtp_valid) X(source)
 
 /* One name and value of a record; both UTF-8 text, never NULL. */
 struct lead_var {

@@ -70,7 +70,7 @@ static gunichar next_char(const char **p)
 {
 	gunichar c = g_utf8_get_char(*p);
 
-	*p += g_utf8_skip[(guchar)**p];
+	*p += g_utf8_skip[(guchar) * *p];
 	return c;
 }
 
