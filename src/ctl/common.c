@@ -1,0 +1,136 @@
+/*
+ * What several commands do: make requests, read a file, ask a question, say what follows.
+ * Runs on: any. Called by the commands.
+ */
+#include "ctl_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "coldmail/err.h"
+
+#define FILE_MAX ((size_t)1 << 30)
+
+cJSON *ctl_new(const char *key, const char *text)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	ctl_put(o, key, text);
+	return o;
+}
+
+void ctl_put(cJSON *o, const char *key, const char *text)
+{
+	if (text)
+		cJSON_AddStringToObject(o, key, text);
+}
+
+cJSON *ctl_change(const struct ctl *c)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(o, "dry_run", c->dry_run);
+	return o;
+}
+
+void ctl_print_voids(const cJSON *answer)
+{
+	const cJSON *taken = ctl_get(answer, "in_transmission"), *id;
+	int64_t stopped = ctl_whole(answer, "stopped");
+	int n = cJSON_GetArraySize(taken);
+
+	if (stopped)
+		printf("%" PRId64 " mail%s on the way %s stopped.\n", stopped,
+			stopped == 1 ? "" : "s", stopped == 1 ? "was" : "were");
+	if (!n)
+		return;
+	printf("%d mail%s already in transmission and may still arrive:", n,
+		n == 1 ? " was" : "s were");
+	cJSON_ArrayForEach(id, taken) printf(" %s", id->valuestring);
+	putchar('\n');
+}
+
+/* "bound by gap" for the one honest number. */
+static void print_campaign(const cJSON *o, const char *now)
+{
+	const cJSON *leads = ctl_get(o, "leads"), *steps = ctl_get(o, "steps");
+	const char *name = ctl_text(o, "name"), *state = ctl_text(o, "state");
+	int64_t waiting = ctl_whole(leads, "queued"), per_day = ctl_whole(o, "per_day");
+	int64_t days = per_day ? (waiting * cJSON_GetArraySize(steps) + per_day - 1) / per_day : 0;
+	struct str next = STR_INIT;
+
+	printf("%s: %" PRId64 " leads wait; about %" PRId64 " mails a day, bound by %s", name,
+		waiting, per_day, ctl_text(o, "bound_by"));
+	if (waiting && days)
+		printf("; the last mail in %" PRId64 " day%s or more", days, days == 1 ? "" : "s");
+	printf(".\n");
+	ctl_add_when(&next, ctl_text(o, "next_due"), now);
+	if (str_eq(state, "not_started"))
+		printf("It has not been started, and sends nothing before: coldmailctl start %s\n",
+			name);
+	else if (str_eq(state, "paused"))
+		printf("It is paused: coldmailctl resume campaign %s\n", name);
+	else if (waiting)
+		printf("The next mail is due %s.\n", str_z(&next));
+	str_done(&next);
+}
+
+void ctl_print_outlook(const struct ctl *c, const char *campaign)
+{
+	cJSON *answer = NULL;
+	const cJSON *o;
+
+	if (ctl_ask(c, "campaigns", NULL, &answer))
+		return; /* it has been said why */
+	cJSON_ArrayForEach(o, ctl_get(answer, "campaigns"))
+	{
+		const char *state = ctl_text(o, "state");
+		int64_t waiting = ctl_whole(ctl_get(o, "leads"), "queued");
+
+		if (str_eq(state, "gone") || str_eq(state, "none"))
+			continue;
+		if (campaign ? str_eq(ctl_text(o, "name"), campaign) : waiting > 0)
+			print_campaign(o, ctl_text(answer, "now"));
+	}
+	cJSON_Delete(answer);
+}
+
+int ctl_confirm(const struct ctl *c, const char *question)
+{
+	char line[16];
+
+	if (c->yes)
+		return 0;
+	if (!isatty(STDIN_FILENO)) {
+		ctl_error("%s --yes was expected: there is no terminal to answer on", question);
+		return CM_EXIT_USAGE;
+	}
+	printf("%s [y/N] ", question);
+	fflush(stdout);
+	if (fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y'))
+		return 0;
+	puts("Nothing was done.");
+	return CM_EXIT_NO;
+}
+
+int ctl_read_file(const char *file, struct str *ret)
+{
+	FILE *in = str_eq(file, "-") ? stdin : fopen(file, "re");
+	char buf[65536];
+	size_t n;
+
+	if (!in) {
+		ctl_error("%s: %s", file, strerror(errno));
+		return CM_EXIT_USAGE;
+	}
+	while (ret->len < FILE_MAX && (n = fread(buf, 1, sizeof buf, in)) > 0)
+		str_add(ret, buf, n);
+	int err = ferror(in) ? errno : ret->len >= FILE_MAX ? EFBIG : 0;
+	if (in != stdin)
+		fclose(in);
+	if (err)
+		ctl_error("%s: %s", file, strerror(err));
+	return err ? CM_EXIT_USAGE : 0;
+}

@@ -1,0 +1,137 @@
+/*
+ * What the files of coldmailctl share. A command is a row: words, arguments, options, function.
+ * Its function asks the daemon (client.c), and prints (print.c) or answers in JSON.
+ * Runs on: any. Seen by src/ctl alone. One process, one command, no threads.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* ---- args.c: the command line ------------------------------------------------------------------ */
+
+struct ctl_option {
+	const char *name; /* without its dashes */
+	const char *value; /* what the help calls its value; NULL: takes none */
+	const char *help;
+};
+
+#define CTL_RUNNING 1u /* only a running daemon can answer: 69 when there is none */
+
+struct ctl;
+
+struct ctl_command {
+	const char *words; /* "leads import" */
+	const char *arguments; /* for the help: "FILE" */
+	int min, max; /* how many; max -1: any */
+	const char *help; /* one line */
+	int (*run)(const struct ctl *c); /* returns the exit status */
+	unsigned flags;
+	struct ctl_option options[6]; /* ends at the first without a name */
+	const char *more; /* for --help: what to know besides; NULL */
+};
+
+extern const struct ctl_command ctl_commands_daemon[], ctl_commands_leads[], ctl_commands_import[],
+	ctl_commands_campaign[], ctl_commands_ledger[], ctl_commands_suppress[];
+
+#define CTL_VALUES_MAX 64
+
+struct ctl {
+	const char *config, *socket; /* socket NULL: found through config */
+	bool json, dry_run, yes, verbose, help, version;
+	const struct ctl_command *command; /* NULL: none was named */
+	const char *args[CTL_VALUES_MAX];
+	int n_args;
+	struct {
+		const struct ctl_option *option;
+		const char *value;
+	} values[CTL_VALUES_MAX];
+	int n_values;
+};
+
+/* 0, or CM_EXIT_USAGE after having said what is wrong. What RET holds is borrowed from ARGV. */
+int ctl_parse(int argc, char **argv, struct ctl *ret);
+/* The command's own option: its value ("" for a flag), NULL: not given. INDEX: of a repeated one. */
+const char *ctl_option_at(const struct ctl *c, const char *name, int index);
+const char *ctl_option(const struct ctl *c, const char *name); /* the last one given */
+/* A number that must be positive. false after having said what is wrong. */
+bool ctl_option_whole(const struct ctl *c, const char *name, int64_t fallback, int64_t *ret);
+void ctl_help(const struct ctl_command *cmd); /* NULL: of all */
+
+/* ---- client.c: asking -------------------------------------------------------------------------- */
+
+/* Asks COMMAND with IN (taken; NULL: nothing to say). 0: *RET is the caller's answer. Otherwise the
+ * exit status, after having said on standard error what is wrong. Starts a daemon for maintenance
+ * when none runs and the command can do with it. */
+int ctl_ask(const struct ctl *c, const char *command, cJSON *in, cJSON **ret)
+	__attribute__((warn_unused_result));
+/* Does a daemon answer on the socket? Says nothing, starts nothing. */
+bool ctl_is_running(const struct ctl *c);
+void ctl_client_done(void);
+
+/* ---- maintenance.c ----------------------------------------------------------------------------- */
+
+/* Starts `coldmail --maintenance` and waits until READY says that its store answered, or failed. 0 or
+ * the exit status, after having said what is wrong. */
+int ctl_maintenance_start(const struct ctl *c, bool (*ready)(const struct ctl *c));
+void ctl_maintenance_stop(void); /* harmless when there is none */
+
+/* ---- print.c: showing -------------------------------------------------------------------------- */
+
+/* Fields of an answer; what is missing or of another type is "", 0, false, an empty list. */
+const char *ctl_text(const cJSON *o, const char *key);
+int64_t ctl_whole(const cJSON *o, const char *key);
+bool ctl_flag(const cJSON *o, const char *key);
+const cJSON *ctl_get(const cJSON *o, const char *key);
+
+void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Prints O as JSON and forgets it. */
+void ctl_print_json(cJSON *o);
+/* One array over many pages: begin, items (each is detached and printed), end. */
+void ctl_array_begin(void);
+void ctl_array_add(const cJSON *o);
+void ctl_array_end(void);
+
+/* Text of unknown origin: no byte of it moves the cursor. NULL adds nothing. */
+void ctl_add_safe(struct str *out, const char *text);
+/* "[######....]" in the characters that the terminal has. */
+void ctl_add_bar(struct str *out, int64_t n, int64_t of, int width);
+/* An RFC 3339 time as local time ("14:32", "Tue 14:32", "2026-03-04 14:32"), with how far it is from
+ * NOW ("in 12min", "3min ago"); "-" when there is none. */
+void ctl_add_time(struct str *out, const char *stamp, const char *now);
+void ctl_add_when(struct str *out, const char *stamp, const char *now);
+/* "5 missing_field, 2 operator" of an object of numbers. */
+void ctl_add_counts(struct str *out, const cJSON *counts);
+
+/* A table: headings, then rows of as many cells; columns get as wide as they need. */
+struct ctl_table {
+	const char *const *headings; /* borrowed; ended by NULL */
+	int n_columns;
+	char **cells; /* owned */
+	size_t n, cap;
+};
+void ctl_table_init(struct ctl_table *t, const char *const *headings);
+void ctl_table_add(struct ctl_table *t, const char *cell); /* made safe */
+void ctl_table_print(struct ctl_table *t); /* and empties it */
+
+/* ---- what commands share ------------------------------------------------------------------------ */
+
+cJSON *ctl_new(
+	const char *key, const char *text); /* an object with one field, if text is not NULL */
+void ctl_put(cJSON *o, const char *key, const char *text); /* nothing when it is NULL */
+/* {dry_run} as the command line says. */
+cJSON *ctl_change(const struct ctl *c);
+/* What was stopped on the way, and what could not be any more. */
+void ctl_print_voids(const cJSON *answer);
+/* One line about each campaign: how many leads, how many a day, what is missing to begin. */
+void ctl_print_outlook(const struct ctl *c, const char *campaign);
+/* A question on the terminal; true for yes. --yes: true without asking. */
+int ctl_confirm(const struct ctl *c, const char *question);
+/* The whole of FILE ("-": standard input). 0 or the exit status, after having said what is wrong. */
+int ctl_read_file(const char *file, struct str *ret);

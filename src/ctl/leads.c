@@ -1,0 +1,371 @@
+/*
+ * coldmailctl leads list, show, hold, release, stop, export.
+ * Runs on: any.
+ */
+#include "ctl_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "coldmail/err.h"
+#include "coldmail/lead.h"
+
+/* ---- pages -------------------------------------------------------------------------------------- */
+
+/* Calls EACH for every lead that the options choose. 0 or the exit status. */
+static int for_each_lead(const struct ctl *c, void (*each)(const cJSON *lead, void *arg), void *arg)
+{
+	char *after = NULL;
+	int status = 0;
+
+	do {
+		cJSON *in = cJSON_CreateObject(), *answer = NULL;
+		const cJSON *lead;
+
+		ctl_put(in, "campaign", ctl_option(c, "campaign"));
+		ctl_put(in, "state", ctl_option(c, "state"));
+		ctl_put(in, "reason", ctl_option(c, "reason"));
+		ctl_put(in, "after", after);
+		free(after);
+		after = NULL;
+		status = ctl_ask(c, "leads/list", in, &answer);
+		if (status)
+			break;
+		cJSON_ArrayForEach(lead, ctl_get(answer, "leads")) each(lead, arg);
+		after = xstrdup(cJSON_GetStringValue(ctl_get(answer, "next")));
+		cJSON_Delete(answer);
+	} while (after);
+	return status;
+}
+
+/* ---- list --------------------------------------------------------------------------------------- */
+
+static void list_json(const cJSON *lead, void *arg)
+{
+	(void)arg;
+	ctl_array_add(lead);
+}
+
+static void list_row(const cJSON *lead, void *arg)
+{
+	struct ctl_table *t = arg;
+	struct str when = STR_INIT;
+	const char *state = ctl_text(lead, "state"), *reason = ctl_text(lead, "reason");
+	char *both = *reason ? xasprintf("%s(%s)", state, reason) : xstrdup(state);
+
+	ctl_add_time(&when, ctl_text(lead, str_eq(state, "held") ? "until" : "due"), "");
+	ctl_table_add(t, ctl_text(lead, "email"));
+	ctl_table_add(t, ctl_text(lead, "campaign"));
+	ctl_table_add(t, both);
+	ctl_table_add(t, ctl_text(lead, "step"));
+	ctl_table_add(t, str_eq(state, "ended") ? "-" : str_z(&when));
+	ctl_table_add(t, ctl_text(lead, "status"));
+	str_done(&when);
+	free(both);
+}
+
+static int list(const struct ctl *c)
+{
+	static const char *const headings[] = { "ADDRESS", "CAMPAIGN", "STATE", "STEP", "WHEN",
+		"STATUS", NULL };
+	struct ctl_table table;
+
+	if (c->json) {
+		ctl_array_begin();
+		int status = for_each_lead(c, list_json, NULL);
+		ctl_array_end();
+		return status;
+	}
+	ctl_table_init(&table, headings);
+	int status = for_each_lead(c, list_row, &table);
+	if (!status && !table.n)
+		puts("no leads");
+	else if (!status)
+		ctl_table_print(&table);
+	return status;
+}
+
+/* ---- show --------------------------------------------------------------------------------------- */
+
+static void show_field(const char *name, const cJSON *v)
+{
+	struct str line = STR_INIT;
+
+	if (cJSON_IsString(v) && *v->valuestring) {
+		ctl_add_safe(&line, v->valuestring);
+		printf("  %-14s %s\n", name, str_z(&line));
+	} else if (cJSON_IsNumber(v)) {
+		printf("  %-14s %.0f\n", name, v->valuedouble);
+	}
+	str_done(&line);
+}
+
+static void show_lead(const cJSON *lead)
+{
+	const cJSON *v;
+
+	printf("%s\n", ctl_text(lead, "email"));
+	cJSON_ArrayForEach(v, lead) if (!str_eq(v->string, "email") && !str_eq(v->string, "id"))
+		show_field(v->string, v);
+	cJSON_ArrayForEach(v, ctl_get(lead, "extra")) show_field(v->string, v);
+}
+
+static void show_sends(const cJSON *attempts)
+{
+	const cJSON *a;
+
+	cJSON_ArrayForEach(a, attempts)
+	{
+		struct str line = STR_INIT;
+
+		ctl_add_time(&line, ctl_text(a, "at"), "");
+		str_addf(&line, "  %s by %s: %s", ctl_text(a, "step"), ctl_text(a, "mailbox"),
+			ctl_text(a, "outcome"));
+		if (ctl_whole(a, "code"))
+			str_addf(&line, " %" PRId64 " ", ctl_whole(a, "code"));
+		ctl_add_safe(&line, ctl_text(a, "reply"));
+		printf("  %s\n", str_z(&line));
+		str_done(&line);
+	}
+}
+
+static void show_suppressions(const cJSON *list_)
+{
+	const cJSON *s;
+
+	cJSON_ArrayForEach(s, list_)
+	{
+		struct str line = STR_INIT;
+
+		ctl_add_safe(&line, ctl_text(s, "pattern"));
+		str_adds(&line, ": ");
+		ctl_add_safe(&line, ctl_text(s, "reason"));
+		str_adds(&line, ", by ");
+		ctl_add_safe(&line, ctl_text(s, "source"));
+		str_adds(&line, ", ");
+		ctl_add_time(&line, ctl_text(s, "at"), "");
+		printf("  %s\n", str_z(&line));
+		str_done(&line);
+	}
+}
+
+static int show(const struct ctl *c)
+{
+	cJSON *answer = NULL;
+	int status = ctl_ask(c, "leads/show", ctl_new("address", c->args[0]), &answer);
+	const bool all = ctl_option(c, "all") != NULL;
+
+	if (status)
+		return status;
+	if (!all) {
+		cJSON_DeleteItemFromObjectCaseSensitive(answer, "emails");
+		cJSON_DeleteItemFromObjectCaseSensitive(answer, "attempts");
+	}
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	if (ctl_get(answer, "lead"))
+		show_lead(ctl_get(answer, "lead"));
+	else
+		printf("%s is no lead\n", c->args[0]);
+	if (cJSON_GetArraySize(ctl_get(answer, "suppressions"))) {
+		puts("suppressed by");
+		show_suppressions(ctl_get(answer, "suppressions"));
+	}
+	if (cJSON_GetArraySize(ctl_get(answer, "attempts"))) {
+		puts("sends");
+		show_sends(ctl_get(answer, "attempts"));
+	}
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+/* ---- hold, release, stop ------------------------------------------------------------------------ */
+
+static int act(const struct ctl *c, const char *command, cJSON *in)
+{
+	cJSON *answer = NULL;
+
+	ctl_put(in, "address", c->args[0]);
+	int status = ctl_ask(c, command, in, &answer);
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	const cJSON *lead = ctl_get(answer, "lead");
+	const char *reason = ctl_text(lead, "reason");
+	printf("%s%s: %s%s%s%s\n", c->dry_run ? "would be changed; now " : "",
+		ctl_text(lead, "email"), ctl_text(lead, "state"), *reason ? " (" : "", reason,
+		*reason ? ")" : "");
+	if (ctl_flag(answer, "suppressed"))
+		printf("%s on the suppression list: no campaign writes to this address.\n",
+			c->dry_run ? "It would be" : "It is");
+	ctl_print_voids(answer);
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+static int hold(const struct ctl *c)
+{
+	return act(c, "leads/hold", ctl_change(c));
+}
+
+static int release(const struct ctl *c)
+{
+	return act(c, "leads/release", ctl_change(c));
+}
+
+static int stop(const struct ctl *c)
+{
+	cJSON *in = ctl_change(c);
+
+	ctl_put(in, "because", ctl_option(c, "because"));
+	return act(c, "leads/stop", in);
+}
+
+/* ---- export ------------------------------------------------------------------------------------- */
+
+/* The columns of every lead, in the order in which they are written. */
+static const char *const known_columns[] = { "email", "campaign",
+#define X(column) #column,
+	LEAD_COLUMNS(X)
+#undef X
+		NULL };
+static const char *const own_columns[] = { "state", "reason", "until", "status", "stage", "step",
+	"last_step", "due", "mailbox", "n_sent", "last_sent_at", "created_at", NULL };
+
+/* Names of other columns that some lead has. */
+struct extras {
+	char **names; /* owned */
+	size_t n, cap;
+};
+
+static void collect_extras(const cJSON *lead, void *arg)
+{
+	struct extras *e = arg;
+	const cJSON *v;
+
+	cJSON_ArrayForEach(v, ctl_get(lead, "extra"))
+	{
+		bool seen = false;
+
+		for (size_t i = 0; i < e->n && !seen; i++)
+			seen = str_eq(e->names[i], v->string);
+		if (seen)
+			continue;
+		mem_grow(e->names, e->cap, e->n + 1);
+		e->names[e->n++] = xstrdup(v->string);
+	}
+}
+
+static void print_field(const char *text, bool first)
+{
+	if (!first)
+		putchar(',');
+	if (!strpbrk(text, ",\"\r\n")) {
+		fputs(text, stdout);
+		return;
+	}
+	putchar('"');
+	for (; *text; text++) {
+		if (*text == '"')
+			putchar('"');
+		putchar(*text);
+	}
+	putchar('"');
+}
+
+static void print_value(const cJSON *v, bool first)
+{
+	char number[32] = "";
+
+	if (cJSON_IsNumber(v))
+		snprintf(number, sizeof number, "%.0f", v->valuedouble);
+	print_field(cJSON_IsString(v) ? v->valuestring : number, first);
+}
+
+static void export_row(const cJSON *lead, void *arg)
+{
+	const struct extras *e = arg;
+
+	for (size_t i = 0; known_columns[i]; i++)
+		print_value(ctl_get(lead, known_columns[i]), !i);
+	for (size_t i = 0; i < e->n; i++)
+		print_value(ctl_get(ctl_get(lead, "extra"), e->names[i]), false);
+	for (size_t i = 0; own_columns[i]; i++)
+		print_value(ctl_get(lead, own_columns[i]), false);
+	putchar('\n');
+}
+
+/* A column of the user's with a name that is also ours is told apart by its prefix. */
+static void export_heading(const struct extras *e)
+{
+	for (size_t i = 0; known_columns[i]; i++)
+		print_field(known_columns[i], !i);
+	for (size_t i = 0; i < e->n; i++) {
+		bool taken = false;
+
+		for (size_t k = 0; own_columns[k]; k++)
+			taken |= str_eq(own_columns[k], e->names[i]);
+		char *name = xasprintf("%s%s", taken ? "extra_" : "", e->names[i]);
+		print_field(name, false);
+		free(name);
+	}
+	for (size_t i = 0; own_columns[i]; i++)
+		print_field(own_columns[i], false);
+	putchar('\n');
+}
+
+static void export_json(const cJSON *lead, void *arg)
+{
+	char *line = cJSON_PrintUnformatted(lead);
+
+	(void)arg;
+	puts(line);
+	free(line);
+}
+
+static int export(const struct ctl *c)
+{
+	struct extras e = { 0 };
+	int status;
+
+	if (c->json)
+		return for_each_lead(c, export_json, NULL);
+	status = for_each_lead(c, collect_extras, &e);
+	if (!status) {
+		export_heading(&e);
+		status = for_each_lead(c, export_row, &e);
+	}
+	for (size_t i = 0; i < e.n; i++)
+		free(e.names[i]);
+	free(e.names);
+	return status;
+}
+
+#define FILTERS                                                                                    \
+	{ "state", "STATE", "only queued, held, in_flight or ended ones" },                        \
+		{ "campaign", "NAME", "only this campaign's" },                                    \
+	{                                                                                          \
+		"reason", "REASON", "only those held or ended for this reason"                     \
+	}
+
+const struct ctl_command ctl_commands_leads[] = {
+	{ "leads list", "", 0, 0, "leads and where each stands", list, 0, { FILTERS }, NULL },
+	{ "leads show", "ADDRESS", 1, 1, "one lead", show, 0,
+		{ { "all", NULL, "everything known about this person" } }, NULL },
+	{ "leads hold", "ADDRESS", 1, 1, "keep a lead from being written to", hold, 0, { { 0 } },
+		NULL },
+	{ "leads release", "ADDRESS", 1, 1, "let a held or ended lead go on", release, 0, { { 0 } },
+		NULL },
+	{ "leads stop", "ADDRESS", 1, 1, "end a lead for good", stop, 0,
+		{ { "because", "WHY",
+			"replied, opted-out or bounced; the last two also suppress" } },
+		NULL },
+	{ "leads export", "", 0, 0, "leads as CSV (--json: one object a line)", export, 0,
+		{ FILTERS }, NULL },
+	{ 0 },
+};

@@ -1,0 +1,255 @@
+/*
+ * coldmailctl sends, resolve, audit, backup.
+ * Runs on: any.
+ */
+#include "ctl_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "coldmail/err.h"
+
+#define LAST_DEFAULT 20
+
+/* ---- sends -------------------------------------------------------------------------------------- */
+
+static int for_each_send(
+	const struct ctl *c, int64_t left, void (*each)(const cJSON *send, void *arg), void *arg)
+{
+	cJSON *answer = NULL;
+	int status = 0;
+
+	do {
+		cJSON *in = cJSON_CreateObject();
+		const cJSON *send;
+
+		ctl_put(in, "campaign", ctl_option(c, "campaign"));
+		ctl_put(in, "mailbox", ctl_option(c, "mailbox"));
+		ctl_put(in, "outcome", ctl_option(c, "outcome"));
+		cJSON_AddNumberToObject(in, "max", (double)left);
+		if (answer) {
+			cJSON_AddNumberToObject(
+				in, "before", (double)ctl_whole(answer, "next_before"));
+			ctl_put(in, "before_id", ctl_text(answer, "next_before_id"));
+		}
+		cJSON_Delete(answer);
+		answer = NULL;
+		status = ctl_ask(c, "sends", in, &answer);
+		cJSON_ArrayForEach(send, ctl_get(answer, "sends"))
+		{
+			each(send, arg);
+			left--;
+		}
+	} while (!status && left > 0 && ctl_get(answer, "next_before_id"));
+	cJSON_Delete(answer);
+	return status;
+}
+
+static void send_json(const cJSON *send, void *arg)
+{
+	(void)arg;
+	ctl_array_add(send);
+}
+
+static void send_row(const cJSON *send, void *arg)
+{
+	struct ctl_table *t = arg;
+	struct str text = STR_INIT;
+
+	ctl_add_time(&text, ctl_text(send, "at"), "");
+	ctl_table_add(t, str_z(&text));
+	ctl_table_add(t, ctl_text(send, "to"));
+	ctl_table_add(t, ctl_text(send, "campaign"));
+	ctl_table_add(t, ctl_text(send, "step"));
+	ctl_table_add(t, ctl_text(send, "mailbox"));
+	ctl_table_add(t, ctl_text(send, "outcome"));
+	str_reset(&text);
+	if (ctl_whole(send, "code"))
+		str_addf(&text, "%" PRId64 " ", ctl_whole(send, "code"));
+	str_adds(&text, ctl_text(send, "reply"));
+	ctl_table_add(t, str_z(&text));
+	str_done(&text);
+}
+
+/* An uncertain one is listed with what settles it: its id, and what to look for where. */
+static void uncertain_row(const cJSON *send, void *arg)
+{
+	struct ctl_table *t = arg;
+	struct str text = STR_INIT;
+
+	ctl_table_add(t, ctl_text(send, "id"));
+	ctl_add_time(&text, ctl_text(send, "at"), "");
+	ctl_table_add(t, str_z(&text));
+	ctl_table_add(t, ctl_text(send, "to"));
+	ctl_table_add(t, ctl_text(send, "message_id"));
+	ctl_table_add(t, ctl_text(send, "mailbox"));
+	str_done(&text);
+}
+
+static int sends(const struct ctl *c)
+{
+	static const char *const headings[] = { "AT", "TO", "CAMPAIGN", "STEP", "MAILBOX",
+		"OUTCOME", "REPLY", NULL };
+	static const char *const uncertain_headings[] = { "ID", "AT", "TO", "MESSAGE-ID",
+		"LOOK FOR IT IN SENT OF", NULL };
+	const char *outcome = ctl_option(c, "outcome");
+	const bool uncertain = outcome && str_eq(outcome, "uncertain");
+	struct ctl_table table;
+	int64_t last;
+	int status;
+
+	if (!ctl_option_whole(c, "last", uncertain ? INT32_MAX : LAST_DEFAULT, &last))
+		return CM_EXIT_USAGE;
+	if (c->json) {
+		ctl_array_begin();
+		status = for_each_send(c, last, send_json, NULL);
+		ctl_array_end();
+		return status;
+	}
+	ctl_table_init(&table, uncertain ? uncertain_headings : headings);
+	status = for_each_send(c, last, uncertain ? uncertain_row : send_row, &table);
+	if (!status && !table.n)
+		puts("nothing was sent");
+	else if (!status)
+		ctl_table_print(&table);
+	if (table.n && uncertain)
+		puts("To settle one: coldmailctl resolve ID --sent, or --not-sent");
+	return status;
+}
+
+/* ---- resolve ------------------------------------------------------------------------------------ */
+
+static int resolve(const struct ctl *c)
+{
+	const bool sent = ctl_option(c, "sent") != NULL;
+	cJSON *in, *answer = NULL;
+
+	if (sent == (ctl_option(c, "not-sent") != NULL)) {
+		ctl_error("resolve: one of --sent and --not-sent was expected");
+		return CM_EXIT_USAGE;
+	}
+	in = ctl_change(c);
+	ctl_put(in, "id", c->args[0]);
+	cJSON_AddBoolToObject(in, "sent", sent);
+	int status = ctl_ask(c, "resolve", in, &answer);
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	printf("%s to %s %s %s.\n", ctl_text(answer, "id"), ctl_text(answer, "to"),
+		c->dry_run ? "would be" : "is", sent ? "sent" : "not sent");
+	if (!sent)
+		puts("The step is due again, if it has not expired.");
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+/* ---- audit -------------------------------------------------------------------------------------- */
+
+static void print_audit(const cJSON *answer)
+{
+	const cJSON *checked = ctl_get(answer, "checked"), *findings = ctl_get(answer, "findings");
+	const cJSON *f;
+
+	cJSON_ArrayForEach(f, findings)
+	{
+		struct str line = STR_INIT;
+
+		ctl_add_safe(&line, f->valuestring);
+		puts(str_z(&line));
+		str_done(&line);
+	}
+	printf("checked %" PRId64 " leads, %" PRId64 " mails, %" PRId64 " attempts: ",
+		ctl_whole(checked, "leads"), ctl_whole(checked, "emails"),
+		ctl_whole(checked, "attempts"));
+	if (!cJSON_GetArraySize(findings))
+		puts("they agree");
+	else
+		printf("%d differences, %" PRId64 " repaired\n", cJSON_GetArraySize(findings),
+			ctl_whole(answer, "fixed"));
+}
+
+static int audit(const struct ctl *c)
+{
+	cJSON *in = ctl_change(c), *answer = NULL;
+
+	cJSON_AddBoolToObject(in, "fix", ctl_option(c, "fix") != NULL);
+	int status = ctl_ask(c, "audit", in, &answer);
+	if (status)
+		return status;
+	bool remain = cJSON_GetArraySize(ctl_get(answer, "findings")) > ctl_whole(answer, "fixed");
+	if (c->json) {
+		ctl_print_json(answer);
+	} else {
+		print_audit(answer);
+		cJSON_Delete(answer);
+	}
+	return remain ? CM_EXIT_NO : CM_EXIT_OK;
+}
+
+/* ---- backup ------------------------------------------------------------------------------------- */
+
+/* The daemon has a directory of its own, so it is told the whole path. The caller owns it. */
+static char *absolute(const char *path)
+{
+	char here[PATH_MAX];
+
+	if (*path == '/')
+		return xstrdup(path);
+	return getcwd(here, sizeof here) ? xasprintf("%s/%s", here, path) : NULL;
+}
+
+static int backup(const struct ctl *c)
+{
+	char *path = absolute(c->args[0]);
+	cJSON *in, *answer = NULL;
+
+	if (!path) {
+		ctl_error("%s: %s", c->args[0], strerror(errno));
+		return CM_EXIT_USAGE;
+	}
+	in = ctl_change(c);
+	ctl_put(in, "path", path);
+	free(path);
+	int status = ctl_ask(c, "backup", in, &answer);
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	if (c->dry_run)
+		printf("%s would be written.\n", ctl_text(answer, "path"));
+	else
+		printf("%s: %" PRId64 " bytes. It holds keys and addresses: keep it as safe as the "
+		       "store.\n",
+			ctl_text(answer, "path"), ctl_whole(answer, "bytes"));
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+const struct ctl_command ctl_commands_ledger[] = {
+	{ "sends", "", 0, 0, "the ledger, newest first", sends, 0,
+		{ { "last", "N", "so many (20)" }, { "campaign", "NAME", "only this campaign's" },
+			{ "mailbox", "ADDRESS", "only by this mailbox" },
+			{ "outcome", "OUTCOME",
+				"only sent, uncertain, refused, released, not_sent or reserved "
+				"ones" } },
+		NULL },
+	{ "resolve", "ID", 1, 1, "settle an uncertain send; ID as sends shows it", resolve, 0,
+		{ { "sent", NULL, "it was sent: its Message-ID is in the Sent folder" },
+			{ "not-sent", NULL, "it was not: the step is due again" } },
+		"coldmailctl sends --outcome uncertain lists what is to be settled, each with the\n"
+		"Message-ID to look for." },
+	{ "audit", "", 0, 0, "verify the ledger and what is derived from it", audit, 0,
+		{ { "fix", NULL, "repair what is derived" } },
+		"Exit status 1 when differences remain." },
+	{ "backup", "FILE", 1, 1, "a consistent copy of the store, written by the daemon", backup,
+		0, { { 0 } }, NULL },
+	{ 0 },
+};

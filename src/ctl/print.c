@@ -1,0 +1,242 @@
+/*
+ * How coldmailctl shows things: fields of answers, JSON, tables, bars, times.
+ * Runs on: any. Called by the commands.
+ * What comes from the store may be anything; nothing of it reaches a terminal but printing text.
+ */
+#include "ctl_private.h"
+
+#include <langinfo.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "coldmail/clock.h"
+
+#define CELL_MAX 120
+
+void ctl_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("coldmailctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\n", stderr);
+}
+
+/* ---- fields ------------------------------------------------------------------------------------ */
+
+const cJSON *ctl_get(const cJSON *o, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(o, key);
+}
+
+const char *ctl_text(const cJSON *o, const char *key)
+{
+	const char *text = cJSON_GetStringValue(ctl_get(o, key));
+
+	return text ? text : "";
+}
+
+int64_t ctl_whole(const cJSON *o, const char *key)
+{
+	const cJSON *v = ctl_get(o, key);
+
+	return cJSON_IsNumber(v) ? (int64_t)v->valuedouble : 0;
+}
+
+bool ctl_flag(const cJSON *o, const char *key)
+{
+	return cJSON_IsTrue(ctl_get(o, key));
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------- */
+
+void ctl_print_json(cJSON *o)
+{
+	char *text = cJSON_Print(o);
+
+	puts(text);
+	free(text);
+	cJSON_Delete(o);
+}
+
+static bool array_has_items;
+
+void ctl_array_begin(void)
+{
+	array_has_items = false;
+	putchar('[');
+}
+
+void ctl_array_add(const cJSON *o)
+{
+	char *text = cJSON_PrintUnformatted(o);
+
+	printf("%s\n%s", array_has_items ? "," : "", text);
+	array_has_items = true;
+	free(text);
+}
+
+void ctl_array_end(void)
+{
+	puts(array_has_items ? "\n]" : "]");
+}
+
+/* ---- text -------------------------------------------------------------------------------------- */
+
+void ctl_add_safe(struct str *out, const char *text)
+{
+	char *safe = text ? str_printable(text, strlen(text), CELL_MAX) : NULL;
+
+	str_adds(out, safe);
+	free(safe);
+}
+
+static bool has_unicode(void)
+{
+	return str_ieq(nl_langinfo(CODESET), "UTF-8");
+}
+
+void ctl_add_bar(struct str *out, int64_t n, int64_t of, int width)
+{
+	const bool unicode = has_unicode();
+	/* Something is more than nothing, and not everything is not all. */
+	int64_t full = of > 0 ? n * width / of : 0;
+
+	if (n > 0 && !full)
+		full = 1;
+	for (int i = 0; i < width; i++)
+		str_adds(out, i < full ? (unicode ? "█" : "#") : (unicode ? "░" : "."));
+}
+
+void ctl_add_counts(struct str *out, const cJSON *counts)
+{
+	const cJSON *v;
+	const char *separator = "";
+
+	cJSON_ArrayForEach(v, counts)
+	{
+		str_addf(out, "%s%.0f ", separator, v->valuedouble);
+		ctl_add_safe(out, v->string);
+		separator = ", ";
+	}
+}
+
+/* ---- times ------------------------------------------------------------------------------------- */
+
+static int64_t now_of(const char *now)
+{
+	int64_t ms;
+
+	return clock_parse_stamp(now, &ms) ? ms : clock_wall_ms();
+}
+
+void ctl_add_time(struct str *out, const char *stamp, const char *now)
+{
+	int64_t at_ms, now_ms = now_of(now);
+	struct tm at, today;
+	char text[64];
+
+	if (!clock_parse_stamp(stamp, &at_ms)) {
+		str_adds(out, "-");
+		return;
+	}
+	const time_t at_s = (time_t)(at_ms / 1000), now_s = (time_t)(now_ms / 1000);
+	if (!localtime_r(&at_s, &at) || !localtime_r(&now_s, &today)) {
+		ctl_add_safe(out, stamp);
+		return;
+	}
+	/* As much of it as tells it from other times near now. */
+	if (at.tm_year == today.tm_year && at.tm_yday == today.tm_yday)
+		strftime(text, sizeof text, "%H:%M", &at);
+	else if (at_ms - now_ms < 6 * CLOCK_DAY_MS && now_ms - at_ms < 6 * CLOCK_DAY_MS)
+		strftime(text, sizeof text, "%a %H:%M", &at);
+	else
+		strftime(text, sizeof text, "%Y-%m-%d %H:%M", &at);
+	str_adds(out, text);
+}
+
+void ctl_add_when(struct str *out, const char *stamp, const char *now)
+{
+	int64_t at_ms;
+	char span[32];
+
+	ctl_add_time(out, stamp, now);
+	if (!clock_parse_stamp(stamp, &at_ms))
+		return;
+	int64_t away = at_ms - now_of(now);
+	if (away >= CLOCK_SECOND_MS)
+		str_addf(out, ", in %s", str_duration(away, span));
+	else if (away > -CLOCK_SECOND_MS)
+		str_adds(out, ", now");
+	else
+		str_addf(out, ", %s ago", str_duration(-away, span));
+}
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+static int width_of(const char *text)
+{
+	int n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xC0) != 0x80; /* not inside a character */
+	return n;
+}
+
+void ctl_table_init(struct ctl_table *t, const char *const *headings)
+{
+	*t = (struct ctl_table){ .headings = headings };
+	while (headings[t->n_columns])
+		t->n_columns++;
+}
+
+void ctl_table_add(struct ctl_table *t, const char *cell)
+{
+	struct str safe = STR_INIT;
+
+	ctl_add_safe(&safe, cell);
+	mem_grow(t->cells, t->cap, t->n + 1);
+	t->cells[t->n++] = str_take(&safe);
+}
+
+static int column_width(const struct ctl_table *t, int column)
+{
+	int widest = width_of(t->headings[column]);
+
+	for (size_t i = (size_t)column; i < t->n; i += (size_t)t->n_columns)
+		if (width_of(t->cells[i]) > widest)
+			widest = width_of(t->cells[i]);
+	return widest;
+}
+
+/* The last column is not padded: no line ends in spaces. */
+static void print_cell(const char *text, int width, bool last)
+{
+	fputs(text, stdout);
+	if (!last)
+		printf("%*s", width - width_of(text) + 2, "");
+	else
+		putchar('\n');
+}
+
+void ctl_table_print(struct ctl_table *t)
+{
+	int *widths = xcalloc((size_t)t->n_columns, sizeof *widths);
+
+	for (int k = 0; k < t->n_columns; k++)
+		widths[k] = column_width(t, k);
+	for (int k = 0; k < t->n_columns; k++)
+		print_cell(t->headings[k], widths[k], k == t->n_columns - 1);
+	for (size_t i = 0; i < t->n; i++) {
+		int k = (int)(i % (size_t)t->n_columns);
+
+		print_cell(t->cells[i], widths[k], k == t->n_columns - 1);
+		free(t->cells[i]);
+	}
+	free(widths);
+	free(t->cells);
+	ctl_table_init(t, t->headings);
+}
