@@ -268,13 +268,13 @@ static void act_dismissed(struct mail_smtp *s)
 static void act_confused(struct mail_smtp *s)
 {
 	char why[sizeof s->verdict.text];
+	int n = (int)str_utf8_cut(s->reply.text, s->reply.len, 400);
 
 	if (s->reply.code)
-		snprintf(why, sizeof why, "reply out of place: %d %.400s", s->reply.code,
+		snprintf(why, sizeof why, "reply out of place: %d %.*s", s->reply.code, n,
 			s->reply.text);
 	else
-		snprintf(why, sizeof why, "not an SMTP reply: %.400s", s->reply.text);
-	why[str_utf8_cut(why, strlen(why), 420)] = '\0';
+		snprintf(why, sizeof why, "not an SMTP reply: %.*s", n, s->reply.text);
 	mail_smtp_fail(s, CM_EPROTO, why);
 }
 

@@ -195,7 +195,8 @@ static void make_body(void)
 		return;
 	}
 	str_adds(&run.body, "From: <from@source.example>\r\nSubject: bench\r\n\r\n");
-	while (run.body.len < (size_t)opt.size)
+	const size_t headers = run.body.len;
+	while (run.body.len < headers + (size_t)opt.size)
 		str_adds(&run.body, line);
 }
 

@@ -293,11 +293,11 @@ START_TEST(slow_resolver)
 
 	open_to("smtp://slow.example", 5000);
 	run_for(100);
-	ck_assert_int_lt(loop_stats().stall_max_us, 100000);
+	ck_assert_int_lt(loop_stats().stall_max_us, SLOW_MS * 1000 / 2);
 	line_close(me.line);
 	me.line = NULL;
 	ck_assert(!loop_is_held());
-	ck_assert_int_lt(clock_raw_us() - start, 1000000);
+	ck_assert_int_lt(clock_raw_us() - start, SLOW_MS * 1000);
 	said("");
 	usleep((SLOW_MS + 200) * 1000); /* libcurl's thread goes home */
 }

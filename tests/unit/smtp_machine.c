@@ -508,6 +508,24 @@ START_TEST(send_out_of_turn)
 }
 END_TEST
 
+/* A stranger's words in our own text: cut between characters. */
+START_TEST(confused_in_any_language)
+{
+	char line[1200] = "xx";
+
+	start();
+	lead_to(SMTP_MAIL, true);
+	for (int i = 0; i < 500; i++)
+		memcpy(line + 2 + _i + 2 * i, "\xC3\xBC", 3);
+	line[2] = 'x';
+	hear(line);
+	turn();
+	ck_assert_int_eq(me.verdict.err, CM_EPROTO);
+	ck_assert(str_is_utf8(me.verdict.text, strlen(me.verdict.text)));
+	stop();
+}
+END_TEST
+
 /* ---- connections ----------------------------------------------------------------------------- */
 
 /* Case 35: once, unseen; a second end is told. */
@@ -611,6 +629,7 @@ int main(void)
 	tcase_add_test(tc, abort_and_quit);
 	tcase_add_test(tc, send_out_of_turn);
 	tcase_add_loop_test(tc, idle_connection_died, 0, 2);
+	tcase_add_loop_test(tc, confused_in_any_language, 0, 2);
 	tcase_add_loop_test(tc, no_connection, 0, 9);
 	tcase_add_loop_test(tc, opened_without_ehlo, 0, 3);
 	suite_add_tcase(s, tc);
