@@ -114,7 +114,8 @@ static size_t count_sections(struct conf_node *parent, enum conf_in in)
 {
 	size_t n = 0;
 
-	each_section(it, parent, in) n++;
+	each_section (it, parent, in)
+		n++;
 	return n;
 }
 
@@ -122,8 +123,7 @@ static size_t count_sections(struct conf_node *parent, enum conf_in in)
 static void check_unique(struct conf_load *l, struct conf_node *parent, enum conf_in in,
 	const struct conf_node *node)
 {
-	each_section(it, parent, in)
-	{
+	each_section (it, parent, in) {
 		if (it == node)
 			return;
 		if (in == CONF_MAILBOX ? str_ieq(it->title, node->title)
@@ -178,8 +178,7 @@ static void build_steps(struct conf_load *l, struct conf_node *section, struct c
 
 	c->n_steps = count_sections(section, CONF_STEP);
 	c->steps = mem_arena_get(&l->arena, c->n_steps * sizeof *c->steps);
-	each_section(it, section, CONF_STEP)
-	{
+	each_section (it, section, CONF_STEP) {
 		check_unique(l, section, CONF_STEP, it);
 		build_step(l, it, &c->steps[i]);
 		conf_check_step(l, it, &c->steps[i], i == 0);
@@ -206,28 +205,32 @@ static void build_campaign(
 	conf_check_campaign(l, section, ret);
 }
 
+void conf_build_defaults(struct conf_load *l)
+{
+	l->is_warned = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->is_warned);
+	l->defaults = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->defaults);
+	for (size_t i = 0; i < conf_n_keys; i++)
+		if (conf_keys[i].def)
+			l->defaults[i] = conf_parse_value(l, conf_keys[i].def);
+}
+
 void conf_build(struct conf_load *l)
 {
 	struct conf_node *root = l->root;
-	struct conf *c = l->conf;
-	size_t i = 0;
+	struct conf *c = l->conf = mem_arena_get(&l->arena, sizeof *c);
+	const size_t n_mailboxes = count_sections(root, CONF_MAILBOX);
+	const size_t n_campaigns = count_sections(root, CONF_CAMPAIGN);
 
-	l->is_warned = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->is_warned);
-	l->defaults = mem_arena_get(&l->arena, conf_n_keys * sizeof *l->defaults);
-	for (i = 0; i < conf_n_keys; i++)
-		if (conf_keys[i].def)
-			l->defaults[i] = conf_parse_value(l, conf_keys[i].def);
 	c->identity = (struct conf_identity){ "", "", "", "" };
+	c->mailboxes = mem_arena_get(&l->arena, n_mailboxes * sizeof *c->mailboxes);
+	c->campaigns = mem_arena_get(&l->arena, n_campaigns * sizeof *c->campaigns);
 	fill(l, CONF_TOP, root, c);
 	fill(l, CONF_LOG, section_from(root->first, CONF_LOG), c);
 	fill(l, CONF_CONTROL, section_from(root->first, CONF_CONTROL), c);
 	fill(l, CONF_IDENTITY, section_from(root->first, CONF_IDENTITY), &c->identity);
 	conf_check_store(l);
-	c->mailboxes =
-		mem_arena_get(&l->arena, count_sections(root, CONF_MAILBOX) * sizeof *c->mailboxes);
-	each_section(it, root, CONF_MAILBOX) build_mailbox(l, it, &c->mailboxes[c->n_mailboxes++]);
-	c->campaigns = mem_arena_get(
-		&l->arena, count_sections(root, CONF_CAMPAIGN) * sizeof *c->campaigns);
-	each_section(it, root, CONF_CAMPAIGN)
+	each_section (it, root, CONF_MAILBOX)
+		build_mailbox(l, it, &c->mailboxes[c->n_mailboxes++]);
+	each_section (it, root, CONF_CAMPAIGN)
 		build_campaign(l, it, &c->campaigns[c->n_campaigns++]);
 }

@@ -35,14 +35,13 @@ static int keep(struct conf_load *l, const char *file, const struct conf **ret)
 int conf_load(const char *file, const struct conf **ret_conf, struct conf_problems *ret_problems)
 {
 	struct conf_load l = { 0 };
-	const struct conf_source *src = conf_source_read(&l, file, NULL);
 
-	if (src) {
-		l.conf = mem_arena_get(&l.arena, sizeof *l.conf);
+	conf_build_defaults(&l);
+	const struct conf_source *src = conf_source_read(&l, file, NULL);
+	if (src)
 		conf_parse(&l, src);
-		if (!conf_is_hopeless(&l))
-			conf_build(&l);
-	}
+	if (src && !l.gave_up)
+		conf_build(&l);
 	conf_report_finish(&l, ret_problems);
 	if (!l.n_errors)
 		return keep(&l, file, ret_conf);

@@ -53,14 +53,13 @@ struct conf_load {
 	size_t n_sources, n_nodes;
 	struct conf_report_item *items; /* owned */
 	size_t n_items, cap_items, n_errors;
+	bool gave_up; /* a limit is passed: the files are at their end, and no more is told */
 };
 
 void conf_error(struct conf_load *l, struct conf_place at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* So much is wrong, or so much is there, that reading on helps nobody. */
-bool conf_is_hopeless(const struct conf_load *l);
 /* Hands the problems over in the order in which a person reads files. */
 void conf_report_finish(struct conf_load *l, struct conf_problems *ret);
 /* TEXT as it may stand in a message: printable, not longer than a line. In the load's arena. */
@@ -93,7 +92,6 @@ struct conf_token {
 	enum conf_token_kind kind;
 	const char *text; /* WORD, STRING */
 	struct conf_place at;
-	const char *start;
 	bool is_first; /* of its line */
 };
 
@@ -107,8 +105,6 @@ struct conf_lexer {
 
 void conf_lexer_init(struct conf_lexer *x, struct conf_load *l, const struct conf_source *src);
 void conf_lexer_next(struct conf_lexer *x, struct conf_token *ret);
-/* Where in its line P is, in characters, from 1: what an editor shows. */
-int conf_lexer_column(const struct conf_lexer *x, const char *p);
 
 /* ---- the tree -------------------------------------------------------------------------------- */
 
@@ -133,7 +129,6 @@ struct conf_node {
 	const char *title; /* a section's; NULL: none */
 	struct conf_value value; /* a key's */
 	struct conf_node *first, *last, *next;
-	size_t n; /* entries of a section */
 };
 
 /* The entries of SRC and of what it includes, below l->root. */
@@ -230,6 +225,8 @@ const char *conf_address(struct conf_load *l, const char *text);
 
 /* ---- from the tree to struct conf ------------------------------------------------------------ */
 
+/* Reads the defaults: before the first file, so that nothing in a file can stand in their way. */
+void conf_build_defaults(struct conf_load *l);
 /* Fills l->conf. Problems are told; the result is whole only without errors. */
 void conf_build(struct conf_load *l);
 

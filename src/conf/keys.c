@@ -18,7 +18,7 @@
 #define AT2(type, member, second) AT(type, member), .at2 = offsetof(struct type, second)
 
 const struct conf_section conf_sections[CONF_N_SECTIONS] = {
-	[CONF_TOP] = { .name = "the file's top level" },
+	[CONF_TOP] = { .name = "" },
 	[CONF_IDENTITY] = { "identity", 1 << CONF_TOP | 1 << CONF_CAMPAIGN, false },
 	[CONF_LOG] = { "log", 1 << CONF_TOP, false },
 	[CONF_CONTROL] = { "control", 1 << CONF_TOP, false },

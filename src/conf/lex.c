@@ -19,7 +19,8 @@ void conf_lexer_init(struct conf_lexer *x, struct conf_load *l, const struct con
 	};
 }
 
-int conf_lexer_column(const struct conf_lexer *x, const char *p)
+/* In characters, from 1: what an editor shows. */
+static int column_of(const struct conf_lexer *x, const char *p)
 {
 	int column = 1;
 
@@ -56,7 +57,7 @@ static bool is_word(char c)
 
 static void bad(struct conf_lexer *x, struct conf_token *t, const char *p, const char *what)
 {
-	conf_error(x->load, t->at, "column %d: %s", conf_lexer_column(x, p), what);
+	conf_error(x->load, t->at, "column %d: %s", column_of(x, p), what);
 	t->kind = CONF_TOKEN_BAD;
 }
 
@@ -143,18 +144,17 @@ static void lex_string(struct conf_lexer *x, struct conf_token *t)
 	str_done(&out);
 }
 
-/* A load that is hopeless is at its end. */
+/* A load that gave up is at its end. */
 void conf_lexer_next(struct conf_lexer *x, struct conf_token *ret)
 {
 	skip_blanks(x);
 	*ret = (struct conf_token){
 		.kind = CONF_TOKEN_END,
 		.at = { x->src, x->line },
-		.start = x->p,
 		.is_first = x->is_first,
 	};
 	x->is_first = false;
-	if (x->p >= x->end || conf_is_hopeless(x->load))
+	if (x->p >= x->end || x->load->gave_up)
 		return;
 	switch (*x->p) {
 	case '=':

@@ -3,7 +3,7 @@
  *   entry = name "=" value | name ["title"] "{" entries "}" | include "FILES"
  *   value = word | "string" | {} | {value, value}
  * After a problem it goes on at the next line or '}', so that one run tells all of them. Recursion
- * is bounded by CONF_DEPTH_MAX (sections) times CONF_DEPTH_MAX (includes).
+ * is bounded by CONF_DEPTH_MAX sections and as many includes.
  * Runs on: loop. Called by conf.c. Knows no key and no section by name.
  */
 #include "conf_private.h"
@@ -105,8 +105,12 @@ static void recover(struct parser *p)
 /* One more entry or item. */
 static void count(struct parser *p, struct conf_place at)
 {
-	if (++p->load->n_nodes == CONF_NODES_MAX)
-		conf_error(p->load, at, "more than %d entries, expected fewer", CONF_NODES_MAX);
+	struct conf_load *l = p->load;
+
+	if (++l->n_nodes <= CONF_NODES_MAX)
+		return;
+	conf_error(l, at, "more than %d entries, expected fewer", CONF_NODES_MAX);
+	l->gave_up = true;
 }
 
 static struct conf_node *add_node(
@@ -120,7 +124,6 @@ static struct conf_node *add_node(
 	else
 		section->first = node;
 	section->last = node;
-	section->n++;
 	count(p, at);
 	return node;
 }
@@ -272,8 +275,9 @@ static void include_file(
 {
 	struct conf_load *l = p->load;
 
-	if (l->n_sources >= CONF_FILES_MAX) {
+	if (l->n_sources == CONF_FILES_MAX) {
 		conf_error(l, at, "more than %d files, expected fewer", CONF_FILES_MAX);
+		l->gave_up = true;
 		return;
 	}
 	const struct conf_source *src = conf_source_read(l, name, &at);
@@ -313,7 +317,7 @@ static void include_files(
 	else if (rc && rc != GLOB_NOMATCH)
 		conf_error(p->load, at, "cannot list '%s', expected a directory that can be read",
 			conf_shown(p->load, path));
-	for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
+	for (size_t i = 0; !rc && i < found.gl_pathc && !p->load->gave_up; i++)
 		include_file(p, section, found.gl_pathv[i], at);
 	globfree(&found);
 }
@@ -372,7 +376,7 @@ static void parse_entries(
 		else
 			parse_entry(p, section);
 	}
-	if (opened && !conf_is_hopeless(p->load))
+	if (opened)
 		conf_error(p->load, *opened,
 			"'%s' is not closed, expected '}' before the file's end",
 			conf_shown(p->load, section->name));

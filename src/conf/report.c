@@ -23,9 +23,11 @@ static void add(
 {
 	struct str text = STR_INIT;
 
-	if (l->n_errors > CONF_PROBLEMS_MAX)
+	if (l->gave_up)
 		return;
-	if (!is_warning && ++l->n_errors > CONF_PROBLEMS_MAX)
+	l->n_errors += !is_warning;
+	l->gave_up = l->n_errors > CONF_PROBLEMS_MAX;
+	if (l->gave_up)
 		str_addf(&text, "more than %d problems: the rest is not shown", CONF_PROBLEMS_MAX);
 	else
 		str_vaddf(&text, fmt, ap);
@@ -54,11 +56,6 @@ void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ..
 	va_start(ap, fmt);
 	add(l, true, at, fmt, ap);
 	va_end(ap);
-}
-
-bool conf_is_hopeless(const struct conf_load *l)
-{
-	return l->n_errors > CONF_PROBLEMS_MAX || l->n_nodes >= CONF_NODES_MAX;
 }
 
 const char *conf_shown(struct conf_load *l, const char *text)

@@ -1,6 +1,7 @@
 /*
  * What the files value*.c share: what a reader of a value is given, and the readers and writers that
  * the table of value.c names. A reader stores its value only when all of it is right.
+ * Runs on: loop.
  */
 #pragma once
 

@@ -286,10 +286,25 @@ START_TEST(too_many)
 }
 END_TEST
 
+/* A directory with too many files is one problem. */
+START_TEST(too_many_files)
+{
+	char name[32];
+
+	ck_assert_int_eq(mkdir("d", 0700), 0);
+	for (int i = 0; i < 1100; i++) {
+		snprintf(name, sizeof name, "d/%04d.conf", i);
+		put(name, "");
+	}
+	expect("include \"d/*.conf\"\nceiling = 0",
+		"c.conf:1: more than 1000 files, expected fewer\n");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = { syntax, strings, escapes, lists, bytes, unreadable, includes,
-		include_depth, include_inside, too_many };
+		include_depth, include_inside, too_many, too_many_files };
 
 	return run("conf_language", tests, sizeof tests / sizeof *tests);
 }
