@@ -113,8 +113,10 @@ const char *lead_status(enum lead_state s, enum lead_reason r, int64_t n_sent);
 #define LEAD_COLUMNS(X)                                                                            \
 	X(first_name)                                                                              \
 	X(last_name)                                                                               \
-	X(name) X(company) X(title) X(domain) X(website) X(city) X(region) X(country) X(timezone)  \
-		X(smtp_valid) X(source)
+	X(name)                                                                                    \
+	X(company)                                                                                 \
+	X(title)                                                                                   \
+	X(domain) X(website) X(city) X(region) X(country) X(timezone) X(smtp_valid) X(source)
 
 /* One name and value of a record; both UTF-8 text, never NULL. */
 struct lead_var {
@@ -166,8 +168,9 @@ struct lead_reader;
 
 /* Reads CSV (RFC 4180: quoted fields, doubled quotes, newlines in quotes; a UTF-8 BOM is dropped;
  * blank lines are skipped) from memory. The first record names the columns: trimmed, lower-cased,
- * spaces and dashes as underscores. CM_EINVAL: no usable header (*RET_WHY, owned by the caller, names
- * what was expected). DATA is borrowed until lead_reader_free(). */
+ * what is no letter, digit or _ as an underscore (a template can then name each); which of them
+ * holds the address is the caller's matter. CM_EINVAL: no usable header (*RET_WHY, owned by the
+ * caller: "what, and what was expected"). DATA is borrowed until lead_reader_free(). */
 int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
 	__attribute__((warn_unused_result));
 /* The next record, borrowed until the next call; NULL at the end. A bad record (wrong number of

@@ -99,25 +99,30 @@ static const char *value_of(struct render *r, const char *name)
 
 /* ---- the programs ----------------------------------------------------------------------------- */
 
+/* "the mail would read "Hi ,"": the end of its last line so far, and what comes next. */
+static const char *why_bad_gap(struct render *r, char next)
+{
+	const char *end = str_z(&r->out) + r->out.len, *start = end;
+
+	while (start > str_z(&r->out) && start[-1] != '\n' && end - start < 20)
+		start--;
+	while (((unsigned char)*start & 0xC0) == 0x80)
+		start++;
+	return mem_arena_printf(r->a,
+		"the mail would read \"%s%c\": give the template a default or a conditional there",
+		start, next);
+}
+
 /* Where something came out empty, "to  you" becomes "to you", and "Hi ," stops the mail. */
 static const char *close_gap(struct render *r, const char *text)
 {
-	const struct str *out = &r->out;
-	char before = out->len ? out->p[out->len - 1] : '\n';
+	char before = r->out.len ? r->out.p[r->out.len - 1] : '\n';
 
 	r->is_gap = false;
 	if (before != ' ' && before != '\n')
 		return text;
-	if (*text && strchr(",.;:!?", *text)) {
-		size_t start = out->len > 20 ? out->len - 20 : 0;
-
-		while (start < out->len && ((out->p[start] & 0xC0) == 0x80))
-			start++;
-		r->why = mem_arena_printf(r->a,
-			"the mail would read \"%s%c\": give the template a default or a "
-			"conditional there",
-			out->p ? out->p + start : "", *text);
-	}
+	if (*text && strchr(",.;:!?", *text))
+		r->why = why_bad_gap(r, *text);
 	return before == ' ' && *text == ' ' ? text + 1 : text;
 }
 

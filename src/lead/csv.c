@@ -254,51 +254,47 @@ static bool has_column(const struct lead_reader *r, const char *name)
 	return false;
 }
 
-static char *why_no_email(const struct lead_reader *r)
+/* What is wrong with a field that should name a column: NULL, or a reason owned by the caller. */
+static char *why_no_name(const struct lead_reader *r, size_t i)
 {
-	struct str names = STR_INIT;
 	size_t n;
-	const char *first = field(r, 0, &n);
+	const char *raw = field(r, i, &n), *why;
+	char *address = NULL;
 
-	if (r->n_columns == 1 && strpbrk(first, ";\t"))
-		return xasprintf("line %lld: columns separated by '%s', expected commas",
-			(long long)r->record.line, strchr(first, ';') ? ";" : "tab");
-	for (size_t i = 0; i < r->n_columns; i++)
-		str_addf(&names, "%s%s", i ? ", " : "", r->columns[i]);
-	char *shown = str_printable(str_z(&names), names.len, 200);
-	char *why = xasprintf("line %lld: no column is named email, expected a first line that "
-			      "names the columns; found: %s",
-		(long long)r->record.line, shown);
-	free(shown);
-	str_done(&names);
-	return why;
+	if (!str_is_utf8(raw, n))
+		return xasprintf(
+			"column %zu is not UTF-8 text, expected a file saved as CSV in UTF-8",
+			i + 1);
+	if (r->n_fields == 1 && strpbrk(raw, ";\t"))
+		return xasprintf("columns separated by %s, expected commas",
+			strchr(raw, ';') ? "';'" : "tabs");
+	if (lead_address_canonical(raw, &address, &why))
+		return NULL;
+	free(address);
+	return xstrdup("an address, expected a first line that names the columns");
 }
 
 /* Names the columns from the record in hand; NULL, or what is wrong (owned by the caller). */
 static char *name_columns(struct lead_reader *r)
 {
 	if (r->n_fields > COLUMNS_MAX)
-		return xasprintf(
-			"line %lld: more than %d columns", (long long)r->record.line, COLUMNS_MAX);
+		return xasprintf("%zu columns, expected at most %d", r->n_fields, COLUMNS_MAX);
 	for (size_t i = 0; i < r->n_fields; i++) {
+		char *why = why_no_name(r, i);
 		size_t n;
-		const char *raw = field(r, i, &n);
 
-		if (!str_is_utf8(raw, n))
-			return xasprintf("line %lld: column %zu is not UTF-8 text, expected a file "
-					 "saved as CSV in UTF-8",
-				(long long)r->record.line, i + 1);
-		char *name = column_name(raw, i);
-		if (has_column(r, name)) {
-			char *why = xasprintf("line %lld: two columns are named %.100s, expected "
-					      "each name once",
-				(long long)r->record.line, name);
+		if (why)
+			return why;
+		char *name = column_name(field(r, i, &n), i);
+		if (has_column(r, name))
+			why = xasprintf("two columns named %.100s, expected each name once", name);
+		if (why) {
 			free(name);
 			return why;
 		}
 		r->columns[r->n_columns++] = name;
 	}
-	return has_column(r, "email") ? NULL : why_no_email(r);
+	return NULL;
 }
 
 static char *read_header(struct lead_reader *r)
@@ -306,23 +302,22 @@ static char *read_header(struct lead_reader *r)
 	const char *why = NULL;
 
 	if (r->n >= 2 && (!memcmp(r->data, "\xFF\xFE", 2) || !memcmp(r->data, "\xFE\xFF", 2)))
-		return xstrdup("line 1: UTF-16 text, expected a file saved as CSV in UTF-8");
+		return xstrdup("UTF-16 text, expected a file saved as CSV in UTF-8");
 	if (r->n >= 3 && !memcmp(r->data, "\xEF\xBB\xBF", 3))
 		r->at = 3;
 	if (!skip_to_record(r))
 		return xstrdup("an empty file, expected a first line that names the columns");
-	r->record.line = r->line;
 	read_record(r, &why);
-	if (why)
-		return xasprintf("line %lld: %s", (long long)r->record.line, why);
-	return name_columns(r);
+	return why ? xstrdup(why) : name_columns(r);
 }
 
 int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
 {
 	struct lead_reader *r = xcalloc(1, sizeof *r);
 
-	*r = (struct lead_reader){ .data = data, .n = n, .line = 1 };
+	r->data = data;
+	r->n = n;
+	r->line = 1;
 	char *why = read_header(r);
 
 	if (why) {

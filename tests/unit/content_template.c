@@ -203,7 +203,7 @@ static const struct {
 	{ "Subject: a\n\n{{#if city}}x{{/if}}\n", "the mail is empty" },
 	{ "Subject: a\n\nHi {{city|}},", "the mail would read \"Hi ,\"" },
 	{ "Subject: a\n\nHi {{#if city}}{{city}}{{/if}}, x", "the mail would read \"Hi ,\"" },
-	{ "Subject: a\n\nx\n{{city|}}, x", "the mail would read \"x\n,\"" },
+	{ "Subject: a\n\nx\n{{city|}}, x", "the mail would read \",\"" },
 	{ "Subject: Hi {{city|}}!\n\nx", "the mail would read \"Hi !\"" },
 	{ "Subject: a\n\nHi {{city|}} {{last_name|}}.", "the mail would read \"Hi .\"" },
 };

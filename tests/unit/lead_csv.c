@@ -55,6 +55,7 @@ static const struct {
 	const char *data, *want;
 } files[] = {
 	{ "email,name\na@x.com,Ada\nb@x.com,Bob\n", "2:a@x.com|Ada\n3:b@x.com|Bob\n" },
+	{ "E-Mail;,Name\na@x.com,Ada", "2:a@x.com|Ada\n" },
 	{ "email,name\na@x.com,Ada", "2:a@x.com|Ada\n" },
 	{ "\xEF\xBB\xBF"
 	  "email\r\na@x.com\r\n\r\n  \r\nb@x.com",
@@ -84,20 +85,16 @@ static const struct {
 	/* files without a usable header */
 	{ "", "header: an empty file, expected a first line that names the columns" },
 	{ "\n \n", "header: an empty file, expected a first line that names the columns" },
-	{ "a@x.com,Ada\n",
-		"header: line 1: no column is named email, expected a first line that names the "
-		"columns; found: a_x_com, ada" },
-	{ "email;name\n", "header: line 1: columns separated by ';', expected commas" },
-	{ "email\tname\n", "header: line 1: columns separated by 'tab', expected commas" },
-	{ "\nemail,Name,name\n",
-		"header: line 2: two columns are named name, expected each name once" },
-	{ "email,\"name\n", "header: line 1: a quote that is opened here and never closed" },
+	{ "a@x.com,Ada\n", "header: an address, expected a first line that names the columns" },
+	{ "email;name\n", "header: columns separated by ';', expected commas" },
+	{ "email\tname\n", "header: columns separated by tabs, expected commas" },
+	{ "\nemail,Name,name\n", "header: two columns named name, expected each name once" },
+	{ "email,\"name\n", "header: a quote that is opened here and never closed" },
 	{ "email,n\xF6te\n",
-		"header: line 1: column 2 is not UTF-8 text, expected a file saved as CSV in "
-		"UTF-8" },
+		"header: column 2 is not UTF-8 text, expected a file saved as CSV in UTF-8" },
 	{ "\xFF\xFE"
 	  "e",
-		"header: line 1: UTF-16 text, expected a file saved as CSV in UTF-8" },
+		"header: UTF-16 text, expected a file saved as CSV in UTF-8" },
 };
 
 START_TEST(reads)
@@ -183,7 +180,8 @@ START_TEST(many_columns)
 	str_adds(&s, "\nb@x.com\n");
 	expect(str_z(&s),
 		"2:a@x.com\n3!100001 fields, expected 1 as in the first line\n4:b@x.com\n");
-	expect(str_z(&s) + strlen("email\na@x.com\n"), "header: line 1: more than 500 columns");
+	expect(str_z(&s) + strlen("email\na@x.com\n"),
+		"header: 100001 columns, expected at most 500");
 	str_done(&s);
 }
 END_TEST
