@@ -57,8 +57,12 @@ char *mail_message_id(const uint8_t secret[32], const char *key, const char *fro
 #define MAIL_STAGES(X)                                                                             \
 	X(CONNECT, "connect")                                                                      \
 	X(GREET, "greet")                                                                          \
-	X(EHLO, "ehlo") X(AUTH, "auth") X(IDLE, "idle") X(MAIL, "mail") X(RCPT, "rcpt")            \
-		X(DATA, "data") X(BODY, "body") X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit")
+	X(EHLO, "ehlo")                                                                            \
+	X(AUTH, "auth")                                                                            \
+	X(IDLE, "idle")                                                                            \
+	X(MAIL, "mail")                                                                            \
+	X(RCPT, "rcpt")                                                                            \
+	X(DATA, "data") X(BODY, "body") X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit")
 enum mail_stage {
 #define X(name, text) MAIL_STAGE_##name,
 	MAIL_STAGES(X)
