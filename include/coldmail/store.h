@@ -401,7 +401,7 @@ struct store_req {
 			int64_t due_now; /* queued leads due until now_ms */
 		} next_due;
 		struct { /* QUICK_CHECK: CM_EIO with `why` when the file is damaged */
-			int unused;
+			void *state; /* the backend's, between slices */
 		} quick_check;
 		struct { /* AUDIT: what does not agree; FIX repairs what is derived */
 			bool fix;

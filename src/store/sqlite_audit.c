@@ -1,0 +1,445 @@
+/*
+ * AUDIT: does everything that is derived agree with the ledger, and the ledger with itself? Reads one
+ * state of the store (a read transaction on a connection of its own) in slices, so that nothing
+ * waits for it and nothing moves under it.
+ * Runs on: lane 0, between groups.
+ * With FIX, repairs what is derived, on the state of now: the projections of attempts in emails, of
+ * emails in leads, and the tally (by the difference, which is right whatever happened meanwhile).
+ * Never changes an attempt: what no try says is a finding for people.
+ */
+#include "store_sqlite.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+
+#define FINDINGS_MAX 1000
+#define PAGE         128
+
+/* How long a try may be open after its lead was stopped: its sender is about to end it. */
+#define OPEN_GRACE_MS CLOCK_HOUR_MS
+
+struct fix {
+	enum { FIX_EMAIL, FIX_STATUS, FIX_LEAD, FIX_TALLY } what;
+	const char *key; /* or lead id */
+	const char *lead_id, *person;
+	enum store_outcome outcome;
+	struct store_tally_key {
+		const char *campaign, *state, *reason;
+	} tally;
+	int64_t n;
+};
+
+struct count {
+	struct store_tally_key key;
+	int64_t n;
+};
+
+struct audit {
+	struct store_db snap; /* the state that is looked at */
+	struct store_db *writer; /* borrowed: from the lane, during a slice */
+	struct store_req *r; /* borrowed: during a slice */
+	struct mem_arena page; /* what is read; ends with the page */
+	struct mem_arena arena; /* what has to last */
+	size_t part;
+	int64_t row; /* where the part is, by rowid or by id */
+	char *id; /* owned */
+	struct count *counts;
+	size_t n_counts;
+	int64_t n_first, n_reached;
+	struct fix *fixes; /* of this page, in its arena */
+	size_t n_fixes;
+};
+
+static void find(struct audit *a, const char *line)
+{
+	if (a->r->u.audit.n_findings == FINDINGS_MAX)
+		return;
+	a->r->u.audit.findings = store_grown(&a->r->arena, a->r->u.audit.findings,
+		a->r->u.audit.n_findings, sizeof *a->r->u.audit.findings);
+	a->r->u.audit.findings[a->r->u.audit.n_findings++] = line;
+}
+#define FIND(a, ...) find((a), mem_arena_printf(&(a)->r->arena, __VA_ARGS__))
+
+static void add_fix(struct audit *a, struct fix fix)
+{
+	if (!a->r->u.audit.fix)
+		return;
+	a->fixes = store_grown(&a->page, a->fixes, a->n_fixes, sizeof *a->fixes);
+	a->fixes[a->n_fixes++] = fix;
+}
+
+/* ---- emails ------------------------------------------------------------------------------------ */
+
+struct email {
+	const char *key, *lead_id, *person, *state, *outcome, *status;
+	int64_t n_sent, n_uncertain;
+};
+
+/* The outcome that the tries imply; NONE: they imply none. */
+static enum store_outcome implied(const struct email *e)
+{
+	return e->n_sent        ? STORE_OUTCOME_SENT
+	       : e->n_uncertain ? STORE_OUTCOME_UNCERTAIN
+				: STORE_OUTCOME_NONE;
+}
+
+static void check_email(struct audit *a, const struct email *e)
+{
+	enum store_outcome outcome, by_tries = implied(e);
+	enum store_email_state state;
+	bool is_known = store_email_parse(e->state, &state);
+
+	if (e->n_sent + e->n_uncertain > 1)
+		FIND(a, "emails %s: %" PRId64 " tries say that it went out", e->key,
+			e->n_sent + e->n_uncertain);
+	if (!store_outcome_parse(e->outcome, &outcome) || !is_known) {
+		FIND(a, "emails %s: state \"%s\" or outcome \"%s\" is not known", e->key, e->state,
+			e->outcome);
+		outcome = STORE_OUTCOME_NONE;
+	}
+	if (by_tries && (by_tries != outcome || !is_known || state != STORE_EMAIL_DONE)) {
+		FIND(a, "emails %s: %s %s, but its try was %s", e->key, e->state, e->outcome,
+			store_outcome_name(by_tries));
+		add_fix(a, (struct fix){ .what = FIX_EMAIL,
+				   .key = e->key,
+				   .lead_id = e->lead_id,
+				   .person = e->person,
+				   .outcome = by_tries });
+	} else if (!by_tries && str_eq(store_status_of(outcome), "sent")) {
+		FIND(a, "emails %s: %s, but no try says so", e->key, e->outcome);
+	} else if (!str_eq(e->status, store_status_of(outcome))) {
+		FIND(a, "emails %s: status is \"%s\", its outcome implies %s", e->key, e->status,
+			store_status_of(outcome));
+		add_fix(a, (struct fix){ .what = FIX_STATUS, .key = e->key, .outcome = outcome });
+	}
+}
+
+/* Each part looks at a page and says whether there was one. */
+static bool look_at_emails(struct audit *a)
+{
+	sqlite3_stmt *st =
+		store_db_find(&a->snap, STORE_SQL_AUDIT_EMAILS, SQL_I(a->row), SQL_I(PAGE));
+
+	if (!st)
+		return false;
+	for (bool more = true; more; more = store_db_next(&a->snap, st)) {
+		struct store_row row = { .st = st, .arena = &a->page, .col = 1 };
+		struct email e = { store_row_text(&row) };
+
+		a->row = sqlite3_column_int64(st, 0);
+		a->r->u.audit.checked_emails++;
+		if (!*e.key)
+			continue; /* an older system's */
+		e.lead_id = store_row_text(&row);
+		e.person = store_row_text(&row);
+		e.state = store_row_text(&row);
+		e.outcome = store_row_text(&row);
+		e.status = store_row_text(&row);
+		e.n_sent = store_row_int(&row, 0);
+		e.n_uncertain = store_row_int(&row, 0);
+		a->n_first += store_row_int(&row, 0);
+		check_email(a, &e);
+	}
+	return true;
+}
+
+/* ---- attempts ---------------------------------------------------------------------------------- */
+
+struct attempt {
+	const char *id, *state, *slot;
+	int64_t at_ms;
+	bool has_email, has_before, has_lead, has_try;
+};
+
+static void check_slot(struct audit *a, const struct attempt *t)
+{
+	if (!str_eq(t->state, "transmitting") && !str_eq(t->state, "void"))
+		FIND(a, "attempts %s: state \"%s\" is not known", t->id, t->state);
+	if (!t->has_try)
+		FIND(a, "attempts %s: a slot without its try", t->id);
+}
+
+static void check_try(struct audit *a, const struct attempt *t)
+{
+	bool is_taken = str_eq(t->slot, "transmitting");
+	enum store_attempt_state s;
+
+	if (!t->has_email)
+		FIND(a, "attempts %s: there is no such step in emails", t->id);
+	if (!t->has_before)
+		FIND(a, "attempts %s: the try before it is missing", t->id);
+	if (!store_attempt_parse(t->state, &s)) {
+		FIND(a, "attempts %s: state \"%s\" is not known", t->id, t->state);
+		return;
+	}
+	if (s == STORE_ATTEMPT_RESERVED && !t->has_lead && t->at_ms < a->r->now_ms - OPEN_GRACE_MS)
+		FIND(a, "attempts %s: open, but its lead is not in flight", t->id);
+	if ((s == STORE_ATTEMPT_SENT || s == STORE_ATTEMPT_UNCERTAIN) && !is_taken)
+		FIND(a, "attempts %s: %s without a slot", t->id, t->state);
+	if (s == STORE_ATTEMPT_RELEASED && is_taken)
+		FIND(a, "attempts %s: released, but its slot was taken", t->id);
+}
+
+static bool look_at_attempts(struct audit *a)
+{
+	sqlite3_stmt *st = store_db_find(
+		&a->snap, STORE_SQL_AUDIT_ATTEMPTS, SQL_T(a->id ? a->id : ""), SQL_I(PAGE));
+
+	if (!st)
+		return false;
+	for (bool more = true; more; more = store_db_next(&a->snap, st)) {
+		struct store_row row = { .st = st, .arena = &a->page };
+		struct attempt t = { .id = store_row_text(&row) };
+		bool is_slot = store_row_int(&row, 0);
+
+		t.state = store_row_text(&row);
+		t.slot = store_row_text(&row);
+		t.at_ms = store_row_int(&row, 0);
+		t.has_email = store_row_int(&row, 0);
+		t.has_before = store_row_int(&row, 0);
+		t.has_lead = store_row_int(&row, 0);
+		t.has_try = store_row_int(&row, 0);
+		free(a->id);
+		a->id = xstrdup(t.id);
+		a->r->u.audit.checked_attempts += !is_slot;
+		if (is_slot)
+			check_slot(a, &t);
+		else
+			check_try(a, &t);
+	}
+	return true;
+}
+
+/* ---- leads and the tally ------------------------------------------------------------------------ */
+
+static void count(struct audit *a, struct store_tally_key key, int64_t n)
+{
+	size_t i = 0;
+
+	while (i < a->n_counts && !(str_eq(a->counts[i].key.campaign, key.campaign) &&
+					  str_eq(a->counts[i].key.state, key.state) &&
+					  str_eq(a->counts[i].key.reason, key.reason)))
+		i++;
+	if (i == a->n_counts) {
+		a->counts = store_grown(&a->arena, a->counts, i, sizeof *a->counts);
+		a->counts[a->n_counts++] =
+			(struct count){ { mem_arena_dup(&a->arena, key.campaign),
+						mem_arena_dup(&a->arena, key.state),
+						mem_arena_dup(&a->arena, key.reason) },
+				0 };
+	}
+	a->counts[i].n += n;
+}
+
+struct audited_lead {
+	const char *id, *email, *person, *status;
+	struct store_tally_key key;
+	int64_t n_sent, last_sent_ms, ledger_n, ledger_last_ms;
+};
+
+static void check_lead(struct audit *a, const struct audited_lead *l)
+{
+	enum lead_reason reason = lead_reason_parse(l->key.reason);
+	enum lead_state state = LEAD_HELD;
+
+	if (!lead_state_parse(l->key.state, &state))
+		FIND(a, "leads %s: state \"%s\" is not known", l->email, l->key.state);
+	const char *status = lead_status(state, reason, l->ledger_n);
+	if (l->n_sent == l->ledger_n && l->last_sent_ms == l->ledger_last_ms &&
+		str_eq(l->status, status))
+		return;
+	FIND(a, "leads %s: %s, %" PRId64 " sent; the ledger implies %s, %" PRId64 " sent", l->email,
+		l->status, l->n_sent, status, l->ledger_n);
+	add_fix(a, (struct fix){ .what = FIX_LEAD, .lead_id = l->id, .person = l->person });
+}
+
+static bool is_reached(const char *status)
+{
+	return str_eq(status, "sent") || str_eq(status, "replied") || str_eq(status, "bounced") ||
+	       str_eq(status, "unsubscribed");
+}
+
+static bool look_at_leads(struct audit *a)
+{
+	sqlite3_stmt *st =
+		store_db_find(&a->snap, STORE_SQL_AUDIT_LEADS, SQL_I(a->row), SQL_I(PAGE));
+
+	if (!st)
+		return false;
+	for (bool more = true; more; more = store_db_next(&a->snap, st)) {
+		struct store_row row = { .st = st, .arena = &a->page, .col = 1 };
+		struct audited_lead l = { .id = store_row_text(&row) };
+
+		l.email = store_row_text(&row);
+		l.person = store_row_text(&row);
+		l.key.campaign = store_row_text(&row);
+		l.key.state = store_row_text(&row);
+		l.key.reason = store_row_text(&row);
+		l.n_sent = store_row_int(&row, -1);
+		l.last_sent_ms = store_row_int(&row, -1);
+		l.status = store_row_text(&row);
+		l.ledger_n = store_row_int(&row, 0);
+		l.ledger_last_ms = store_row_int(&row, 0);
+		a->row = sqlite3_column_int64(st, 0);
+		a->r->u.audit.checked_leads++;
+		a->n_reached += is_reached(l.status);
+		count(a, l.key, 1);
+		check_lead(a, &l);
+	}
+	return true;
+}
+
+/* The tally is taken off the recount: what is left over is wrong. Done in one page. */
+static bool look_at_tally(struct audit *a)
+{
+	sqlite3_stmt *st = store_db_find(&a->snap, STORE_SQL_TALLY);
+
+	for (bool more = st; more; more = store_db_next(&a->snap, st)) {
+		struct store_row row = { .st = st, .arena = &a->page };
+		struct store_tally_key key = { store_row_text(&row) };
+
+		key.state = store_row_text(&row);
+		key.reason = store_row_text(&row);
+		count(a, key, -store_row_int(&row, 0));
+	}
+	for (size_t i = 0; i < a->n_counts; i++) {
+		const struct count *c = &a->counts[i];
+
+		if (!c->n)
+			continue;
+		FIND(a, "tally %s/%s/%s: off by %" PRId64, c->key.campaign, c->key.state,
+			c->key.reason, -c->n);
+		add_fix(a, (struct fix){ .what = FIX_TALLY, .tally = c->key, .n = c->n });
+	}
+	return false;
+}
+
+static bool look_at_totals(struct audit *a)
+{
+	if (a->n_first != a->n_reached)
+		FIND(a,
+			"totals: %" PRId64 " first steps went out, but %" PRId64
+			" leads are sent, replied, bounced or unsubscribed",
+			a->n_first, a->n_reached);
+	return false;
+}
+
+/* ---- repairs ----------------------------------------------------------------------------------- */
+
+static void apply(struct audit *a, const struct fix *f)
+{
+	struct store_db *db = a->writer;
+
+	switch (f->what) {
+	case FIX_EMAIL:
+		store_db_run(db, STORE_SQL_FIX_EMAIL, SQL_T(f->key),
+			SQL_T(store_email_name(STORE_EMAIL_DONE)),
+			SQL_T(store_outcome_name(f->outcome)), SQL_T(store_status_of(f->outcome)),
+			SQL_I(a->r->now_ms));
+		store_lead_recount(db, f->lead_id, f->person);
+		break;
+	case FIX_STATUS:
+		store_db_run(db, STORE_SQL_FIX_STATUS, SQL_T(f->key),
+			SQL_T(store_status_of(f->outcome)));
+		break;
+	case FIX_LEAD:
+		store_lead_recount(db, f->lead_id, f->person);
+		break;
+	case FIX_TALLY:
+		store_db_run(db, STORE_SQL_FIX_TALLY, SQL_T(f->tally.campaign),
+			SQL_T(f->tally.state), SQL_T(f->tally.reason), SQL_I(f->n));
+		break;
+	}
+}
+
+static void apply_all(struct audit *a)
+{
+	struct store_db *db = a->writer;
+
+	if (!a->n_fixes)
+		return;
+	store_db_run(db, STORE_SQL_BEGIN_WRITE);
+	for (size_t i = 0; i < a->n_fixes; i++)
+		apply(a, &a->fixes[i]);
+	store_db_release(db);
+	store_db_run(db, STORE_SQL_COMMIT);
+	if (!db->err)
+		a->r->u.audit.n_fixed += a->n_fixes;
+}
+
+/* ---- AUDIT ------------------------------------------------------------------------------------- */
+
+static bool (*const parts[])(struct audit *a) = { look_at_emails, look_at_attempts, look_at_leads,
+	look_at_tally, look_at_totals };
+#define N_PARTS (sizeof parts / sizeof *parts)
+
+static struct audit *begin(const char *path, struct store_req *r)
+{
+	struct audit *a = xcalloc(1, sizeof *a);
+
+	r->u.audit.state = a;
+	a->row = INT64_MIN;
+	if (!store_db_open(&a->snap, path, STORE_DB_READER, STORE_BUSY_MS)) {
+		store_db_run(&a->snap, STORE_SQL_BEGIN_READ);
+		store_db_int(&a->snap, 0, STORE_SQL_TALLY); /* the snapshot is taken by a read */
+	}
+	return a;
+}
+
+static bool may_go_on(const struct audit *a)
+{
+	return a->part < N_PARTS && !a->snap.err && !a->writer->err && !a->r->job.cancelled;
+}
+
+static void look_at_page(struct audit *a)
+{
+	bool more = parts[a->part](a);
+
+	store_db_release(&a->snap);
+	if (!more) {
+		a->part++;
+		a->row = INT64_MIN;
+	}
+	apply_all(a);
+	a->fixes = NULL;
+	a->n_fixes = 0;
+	mem_arena_done(&a->page);
+}
+
+static bool finish(struct audit *a)
+{
+	struct store_req *r = a->r;
+
+	if (r->job.cancelled)
+		r->err = store_refuse(r, CM_ECANCELED, "the daemon stops");
+	else if (a->snap.err)
+		r->err = store_refuse(r, a->snap.err, a->snap.why);
+	else if (a->writer->err)
+		r->err = store_refuse(r, a->writer->err, a->writer->why);
+	store_db_close(&a->snap);
+	mem_arena_done(&a->page);
+	mem_arena_done(&a->arena);
+	free(a->id);
+	free(a);
+	r->u.audit.state = NULL;
+	return true;
+}
+
+bool store_slice_audit(struct store_db *writer, const char *path, struct store_req *r)
+{
+	int64_t until_us = clock_raw_us() + STORE_SLICE_US;
+	struct audit *a = r->u.audit.state ? r->u.audit.state : begin(path, r);
+
+	a->r = r;
+	a->writer = writer;
+	writer->err = CM_OK;
+	while (may_go_on(a)) {
+		look_at_page(a);
+		if (clock_raw_us() > until_us)
+			break;
+	}
+	return may_go_on(a) ? false : finish(a);
+}

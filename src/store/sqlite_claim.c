@@ -1,0 +1,123 @@
+/*
+ * CLAIM: the heads of the line become in flight, and with each comes every fact that the next stages
+ * need, so that no stage asks again.
+ * Runs on: lane 0, inside a group's transaction.
+ * Its cost is that of what it takes, whatever the number of leads. A lead whose row cannot be worked
+ * with is held as bad_record, and the batch goes on.
+ */
+#include "store_sqlite.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+
+struct head {
+	int64_t row, due_ms;
+};
+
+/* The first MAX leads in line that are due until BEFORE_MS. */
+static size_t heads(
+	struct store_db *db, struct store_req *r, int64_t before_ms, size_t max, struct head **ret)
+{
+	const char *campaign = r->u.claim.campaign;
+	struct head *v = NULL;
+	size_t n = 0;
+	sqlite3_stmt *st =
+		r->u.claim.stage == LEAD_STAGE_SEND
+			? store_db_find(db, STORE_SQL_CLAIM_SEND, SQL_T(campaign), SQL_I(before_ms),
+				  SQL_I(max), SQL_T(r->u.claim.mailbox))
+			: store_db_find(db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign),
+				  SQL_I(before_ms), SQL_I(max));
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n].row = sqlite3_column_int64(st, 0);
+		v[n++].due_ms = sqlite3_column_int64(st, 1);
+	}
+	*ret = v;
+	return n;
+}
+
+/* ---- the facts of one lead --------------------------------------------------------------------- */
+
+static bool read_email(struct store_db *db, struct mem_arena *a, const struct lead *l,
+	const char *step, struct store_email *ret, bool *ret_is_there)
+{
+	if (!*step)
+		return true;
+	const char *key = mem_arena_printf(a, "%s/%s/%s", l->campaign, l->person, step);
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(key));
+
+	*ret_is_there = st;
+	return !st || store_row_email(st, a, ret);
+}
+
+static void read_last_attempt(
+	struct store_db *db, struct mem_arena *a, const char *key, struct store_attempt *ret)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_LAST, SQL_T(key));
+
+	if (st)
+		store_row_attempt(st, a, ret);
+}
+
+/* The person is computed again: one that does not fit the address would open a second ledger. */
+static bool is_who_it_says(struct store_db *db, const struct lead *l)
+{
+	char person[LEAD_PERSON];
+
+	lead_person(db->person_secret, l->email, person);
+	return str_eq(person, l->person);
+}
+
+/* NULL, or what about the record cannot be worked with. */
+static const char *read_claimed(
+	struct store_db *db, struct store_req *r, int64_t row, struct store_claimed *c)
+{
+	struct mem_arena *a = &r->arena;
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_LEAD_BY_ROW, SQL_I(row));
+
+	if (!st || !store_row_lead(st, a, &c->lead))
+		return "a field is not text, not a number or not JSON where it must be";
+	if (!is_who_it_says(db, &c->lead))
+		return "the address is not the one it was imported with";
+	if (!read_email(db, a, &c->lead, c->lead.step, &c->email, &c->has_email))
+		return "the step's row in emails is not readable";
+	if (!read_email(db, a, &c->lead, c->lead.last_step, &c->prev, &c->has_prev))
+		return "the last step's row in emails is not readable";
+	if (c->has_email)
+		read_last_attempt(db, a, c->email.key, &c->last);
+	c->suppressed_by = store_fact_suppressed(db, a, c->lead.email, c->lead.person);
+	c->contacted_by = store_fact_contacted(
+		db, a, c->lead.person, c->lead.campaign, r->u.claim.recontact_since_ms);
+	return NULL;
+}
+
+/* ---- CLAIM ------------------------------------------------------------------------------------- */
+
+static void claim_one(struct store_db *db, struct store_req *r, int64_t row)
+{
+	struct store_claimed *c = &r->u.claim.v[r->u.claim.n];
+	const char *why = read_claimed(db, r, row, c);
+
+	if (why) {
+		store_db_run(db, STORE_SQL_LEAD_SPOIL, SQL_I(row), SQL_T(why));
+		*c = (struct store_claimed){ 0 };
+		return;
+	}
+	store_db_run(db, STORE_SQL_CLAIM_TAKE, SQL_I(row), SQL_T(r->u.claim.instance));
+	c->lead.state = LEAD_IN_FLIGHT;
+	r->u.claim.n++;
+}
+
+int store_op_claim(struct store_db *db, struct store_req *r)
+{
+	struct head *v, *next;
+	size_t n = heads(db, r, r->u.claim.before_ms, r->u.claim.max, &v);
+
+	r->u.claim.v = mem_arena_get(&r->arena, n * sizeof *r->u.claim.v);
+	for (size_t i = 0; i < n; i++)
+		claim_one(db, r, v[i].row);
+	r->u.claim.next_due_ms =
+		heads(db, r, CLOCK_NEVER_MS, 1, &next) ? next->due_ms : CLOCK_NEVER_MS;
+	return CM_OK;
+}

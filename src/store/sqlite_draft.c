@@ -1,0 +1,58 @@
+/*
+ * DRAFT: a step's row gets its words, and the lead goes on to be sent.
+ * Runs on: lane 0, inside a group's transaction.
+ * Words that a reservation has fixed are never changed: a mail with them may be on its way.
+ */
+#include "store_sqlite.h"
+
+#include "coldmail/err.h"
+
+/* NULL, or why the row that is there stays as it is. */
+static const char *check(const struct store_email *now, bool replace)
+{
+	if (now->state == STORE_EMAIL_DONE)
+		return "the step is done";
+	if (now->date_ms)
+		return "the words were fixed by a reservation";
+	if (now->state == STORE_EMAIL_READY && !replace)
+		return "there is a draft already";
+	return NULL;
+}
+
+static void put(struct store_db *db, struct store_req *r)
+{
+	const struct store_email *e = &r->u.draft.email;
+	char id[STORE_ID];
+
+	store_new_id(r->now_ms, id);
+	store_db_run(db, STORE_SQL_EMAIL_PUT, SQL_T(id), SQL_T(e->key), SQL_T(e->lead_id),
+		SQL_T(e->campaign), SQL_T(e->person), SQL_T(e->step), SQL_I(e->followup_number),
+		SQL_T(e->followup_number ? "followup" : "initial"), SQL_T(e->to), SQL_T(e->mailbox),
+		SQL_T(e->subject), SQL_T(e->body), SQL_T(e->draft_hash), SQL_I(e->renderer),
+		SQL_T(e->in_reply_to), SQL_T(e->references), SQL_I(r->now_ms));
+}
+
+int store_op_draft(struct store_db *db, struct store_req *r)
+{
+	const enum lead_state claimed = LEAD_IN_FLIGHT;
+	const char *key = r->u.draft.email.key, *lead_id = r->u.draft.email.lead_id;
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(key));
+
+	if (st) {
+		struct store_email now;
+
+		if (!store_row_email(st, &r->arena, &now))
+			return store_refuse(r, CM_ESTATE, "the step's row is not readable");
+		const char *why = check(&now, r->u.draft.replace);
+		if (why) {
+			r->u.draft.email = now;
+			return store_refuse(r, CM_EEXIST, why);
+		}
+	}
+	put(db, r);
+	st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(key));
+	if (st)
+		(void)store_row_email(st, &r->arena, &r->u.draft.email);
+	store_lead_move(db, lead_id, &r->u.draft.to, &claimed, NULL);
+	return CM_OK;
+}

@@ -1,0 +1,206 @@
+/*
+ * Leads: where they go. Given back (LEAD_SET), awake again (WAKE), recovered after a crash
+ * (RECOVER), and what an operator or an event says about one of them (LEAD_ACT).
+ * Runs on: lane 0, inside a group's transaction.
+ * store_lead_move() is the only place that gives a known lead another state; leads.status and the
+ * tally follow in the same transaction.
+ */
+#include "store_sqlite.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+
+/* ---- shared ----------------------------------------------------------------------------------- */
+
+bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
+	const enum lead_state *from, const char *error)
+{
+	struct store_val due = SQL_I(to->due_ms), unchanged = SQL_T(NULL);
+	bool is_held = to->state == LEAD_HELD, has_reason = is_held || to->state == LEAD_ENDED;
+	const char *reason = lead_reason_name(has_reason ? to->reason : LEAD_REASON_NONE);
+
+	return store_db_run(db, STORE_SQL_LEAD_MOVE, SQL_T(lead_id),
+		       SQL_T(lead_state_name(to->state)), SQL_T(reason),
+		       SQL_I(is_held ? to->until_ms : CLOCK_NEVER_MS),
+		       SQL_T(to->state == LEAD_ENDED ? NULL : lead_stage_name(to->stage)),
+		       SQL_T(to->step), SQL_T(to->last_step), to->due_ms < 0 ? unchanged : due,
+		       SQL_T(to->mailbox), SQL_T(error),
+		       SQL_T(from ? lead_state_name(*from) : NULL)) == 1;
+}
+
+void store_lead_recount(struct store_db *db, const char *lead_id, const char *person)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_SENT_OF_PERSON, SQL_T(person));
+
+	if (st)
+		store_db_run(db, STORE_SQL_LEAD_RECOUNT, SQL_T(lead_id),
+			SQL_I(sqlite3_column_int64(st, 0)), SQL_I(sqlite3_column_int64(st, 1)));
+}
+
+bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by, const char *value,
+	struct lead *ret, bool *ret_ok)
+{
+	sqlite3_stmt *st = store_db_find(db, by, SQL_T(value));
+
+	if (!st)
+		return false;
+	*ret_ok = store_row_lead(st, a, ret);
+	return true;
+}
+
+/* ---- PING, LEAD_SET ---------------------------------------------------------------------------- */
+
+/* Writes, so that a full or read-only disk cannot answer. */
+int store_op_ping(struct store_db *db, struct store_req *r)
+{
+	store_db_run(db, STORE_SQL_META_SET, SQL_T("pinged_at"), SQL_I(r->now_ms));
+	return CM_OK;
+}
+
+/* The ledger key of the step that the lead is at. */
+static const char *key_of(struct store_db *db, struct mem_arena *a, const char *lead_id)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_LEAD_KEY, SQL_T(lead_id));
+	struct store_row row = { .st = st, .arena = a };
+
+	if (!st)
+		return "";
+	const char *campaign = store_row_text(&row);
+	const char *person = store_row_text(&row);
+	return mem_arena_printf(a, "%s/%s/%s", campaign, person, store_row_text(&row));
+}
+
+int store_op_lead_set(struct store_db *db, struct store_req *r)
+{
+	const enum lead_state claimed = LEAD_IN_FLIGHT;
+	const char *id = r->u.lead_set.lead_id, *error = r->u.lead_set.error;
+	bool cancel = r->u.lead_set.cancel == STORE_OUTCOME_CANCELLED;
+	const char *key = cancel || error ? key_of(db, &r->arena, id) : NULL;
+
+	if (!store_lead_move(db, id, &r->u.lead_set.to, &claimed, error))
+		return store_refuse(r, CM_ESTATE, "the lead is not in flight any more");
+	if (cancel)
+		store_db_run(db, STORE_SQL_EMAIL_CANCEL, SQL_T(key), SQL_T(error));
+	else if (error)
+		store_db_run(db, STORE_SQL_EMAIL_NOTE, SQL_T(key), SQL_T(error));
+	return CM_OK;
+}
+
+/* ---- RECOVER, WAKE ----------------------------------------------------------------------------- */
+
+int store_op_recover(struct store_db *db, struct store_req *r)
+{
+	int n = store_db_run(db, STORE_SQL_RECOVER, SQL_I(r->u.recover.max));
+
+	r->u.recover.n = n > 0 ? (size_t)n : 0;
+	return CM_OK;
+}
+
+/* Also finds the leads that nothing else ever would: their row makes no sense. */
+int store_op_wake(struct store_db *db, struct store_req *r)
+{
+	store_db_run(db, STORE_SQL_LEADS_ODD, SQL_I(r->u.wake.max));
+	int n = store_db_run(db, STORE_SQL_WAKE, SQL_I(r->now_ms), SQL_I(r->u.wake.max));
+
+	r->u.wake.n = n > 0 ? (size_t)n : 0;
+	r->u.wake.next_ms =
+		store_db_int(db, CLOCK_NEVER_MS, STORE_SQL_WAKE_NEXT, SQL_I(CLOCK_NEVER_MS));
+	return CM_OK;
+}
+
+/* ---- LEAD_ACT ---------------------------------------------------------------------------------- */
+
+/* Who said no stays with that: nothing that is said later makes less of it. */
+static bool is_final(enum lead_reason r)
+{
+	return r == LEAD_REASON_OPTED_OUT || r == LEAD_REASON_SUPPRESSED;
+}
+
+/* The person is computed: the lead's row may not know it. */
+static void void_open(struct store_db *db, struct store_req *r)
+{
+	char person[LEAD_PERSON];
+
+	lead_person(db->person_secret, r->u.act.email, person);
+	store_fact_void_person(db, r, person, lead_reason_name(r->u.act.reason), &r->u.act.voids);
+}
+
+static int hold(struct store_db *db, struct store_req *r, const struct lead *l)
+{
+	const struct store_lead_to to = { .state = LEAD_HELD,
+		.reason = r->u.act.reason,
+		.until_ms = CLOCK_NEVER_MS,
+		.stage = l->stage,
+		.due_ms = -1 };
+
+	if (l->state == LEAD_ENDED)
+		return store_refuse(r, CM_ESTATE, "the lead has ended");
+	store_lead_move(db, l->id, &to, NULL, r->u.act.source);
+	void_open(db, r);
+	return CM_OK;
+}
+
+static int release(struct store_db *db, struct store_req *r, const struct lead *l)
+{
+	const struct store_lead_to to = {
+		.state = LEAD_QUEUED, .stage = LEAD_STAGE_DRAFT, .due_ms = -1
+	};
+
+	if (!*l->campaign)
+		return store_refuse(r, CM_ESTATE, "the lead has no campaign: import it with one");
+	if (l->state == LEAD_HELD || l->state == LEAD_ENDED)
+		store_lead_move(db, l->id, &to, NULL, NULL);
+	return CM_OK;
+}
+
+static void note_reply(struct store_db *db, struct store_req *r, const struct lead *l)
+{
+	const char *key =
+		mem_arena_printf(&r->arena, "%s/%s/%s", l->campaign, l->person, l->last_step);
+
+	store_db_run(db, STORE_SQL_EMAIL_REPLIED, SQL_T(key), SQL_I(r->now_ms));
+}
+
+static int end(struct store_db *db, struct store_req *r, const struct lead *l)
+{
+	const struct store_suppression s = { .pattern = l->email,
+		.reason = lead_reason_name(r->u.act.reason),
+		.source = r->u.act.source };
+	const struct store_lead_to to = {
+		.state = LEAD_ENDED, .reason = r->u.act.reason, .due_ms = -1
+	};
+
+	if (r->u.act.suppress)
+		store_fact_suppress(db, &s, r->now_ms);
+	if (l->state != LEAD_ENDED || !is_final(l->reason))
+		store_lead_move(db, l->id, &to, NULL, r->u.act.source);
+	if (r->u.act.reason == LEAD_REASON_LEAD_REPLIED)
+		note_reply(db, r, l);
+	void_open(db, r);
+	return CM_OK;
+}
+
+int store_op_lead_act(struct store_db *db, struct store_req *r)
+{
+	struct lead *l = &r->u.act.lead;
+	const char *email = r->u.act.email;
+	int err = CM_EINVAL;
+	bool ok;
+
+	if (!store_lead_find(db, &r->arena, STORE_SQL_LEAD_BY_EMAIL, email, l, &ok))
+		return store_refuse(r, CM_ENOENT, "there is no such lead");
+	switch (r->u.act.act) {
+	case STORE_LEAD_HOLD:
+		err = hold(db, r, l);
+		break;
+	case STORE_LEAD_RELEASE:
+		err = release(db, r, l);
+		break;
+	case STORE_LEAD_END:
+		err = end(db, r, l);
+		break;
+	}
+	if (!err)
+		store_lead_find(db, &r->arena, STORE_SQL_LEAD_BY_EMAIL, email, l, &ok);
+	return err;
+}

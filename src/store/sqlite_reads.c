@@ -1,0 +1,262 @@
+/*
+ * What only reads: for people, for start-up, for the mailboxes' counters.
+ * Runs on: lane 1, on its own connection; a group sees one state of the store.
+ * Pages are keysets: a page costs its rows, not the rows before it.
+ */
+#include "store_sqlite.h"
+
+#include <string.h>
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+
+/* ---- attempts ---------------------------------------------------------------------------------- */
+
+static size_t read_attempts(
+	struct store_db *db, struct mem_arena *a, sqlite3_stmt *st, struct store_attempt **ret)
+{
+	struct store_attempt *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		v = store_grown(a, v, n, sizeof *v);
+		store_row_attempt(st, a, &v[n++]);
+	}
+	*ret = v;
+	return n;
+}
+
+int store_op_open_attempts(struct store_db *db, struct store_req *r)
+{
+	enum store_sql sql =
+		r->u.attempts.uncertain ? STORE_SQL_UNSETTLED_PAGE : STORE_SQL_OPEN_PAGE;
+	const char *after = r->u.attempts.after ? r->u.attempts.after : "";
+	sqlite3_stmt *st = store_db_find(db, sql, SQL_T(after), SQL_I(r->u.attempts.max));
+
+	r->u.attempts.n = read_attempts(db, &r->arena, st, &r->u.attempts.v);
+	return CM_OK;
+}
+
+int store_op_sends(struct store_db *db, struct store_req *r)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_SENDS, SQL_I(r->u.sends.before_ms),
+		SQL_T(r->u.sends.before_id ? r->u.sends.before_id : ""), SQL_T(r->u.sends.campaign),
+		SQL_T(r->u.sends.mailbox), SQL_T(r->u.sends.outcome), SQL_I(r->u.sends.max));
+
+	r->u.sends.n = read_attempts(db, &r->arena, st, &r->u.sends.v);
+	return CM_OK;
+}
+
+static int64_t newest_use(struct store_db *db, const char *mailbox)
+{
+	return store_db_int(
+		db, 0, STORE_SQL_MAILBOX_USE, SQL_T(mailbox), SQL_I(INT64_MIN), SQL_I(1));
+}
+
+int store_op_mailbox_use(struct store_db *db, struct store_req *r)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_MAILBOX_USE, SQL_T(r->u.use.mailbox),
+		SQL_I(r->u.use.since_ms), SQL_I(r->u.use.max));
+	int64_t *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n++] = sqlite3_column_int64(st, 0);
+	}
+	for (size_t i = 0; i < n / 2; i++) {
+		int64_t newer = v[i];
+
+		v[i] = v[n - 1 - i];
+		v[n - 1 - i] = newer;
+	}
+	r->u.use.at_ms = v;
+	r->u.use.n = n;
+	r->u.use.last_ms = n ? v[n - 1] : newest_use(db, r->u.use.mailbox);
+	return CM_OK;
+}
+
+/* ---- controls, tally, what is due --------------------------------------------------------------- */
+
+int store_op_controls(struct store_db *db, struct store_req *r)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_CONTROLS);
+	struct store_control *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		struct store_row row = { .st = st, .arena = &r->arena };
+
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n].name = store_row_text(&row);
+		v[n].value = store_row_text(&row);
+		v[n++].at_ms = store_row_int(&row, 0);
+	}
+	r->u.controls.v = v;
+	r->u.controls.n = n;
+	r->u.controls.last_entry_ms = store_db_int(db, 0, STORE_SQL_LAST_ENTRY);
+	r->u.controls.n_attempts = store_db_int(db, 0, STORE_SQL_COUNT_ATTEMPTS);
+	return CM_OK;
+}
+
+/* A state that nobody knows counts as what it is about to be: held as bad_record. */
+int store_op_tally(struct store_db *db, struct store_req *r)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_TALLY);
+	struct store_tally *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		struct store_row row = { .st = st, .arena = &r->arena };
+
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n].campaign = store_row_text(&row);
+		bool is_known = lead_state_parse(store_row_text(&row), &v[n].state);
+		v[n].reason = lead_reason_parse(store_row_text(&row));
+		v[n].n = store_row_int(&row, 0);
+		if (!is_known) {
+			v[n].state = LEAD_HELD;
+			v[n].reason = LEAD_REASON_BAD_RECORD;
+		}
+		n++;
+	}
+	r->u.tally.v = v;
+	r->u.tally.n = n;
+	return CM_OK;
+}
+
+/* Queued to be sent: one line a mailbox, "" for those that are bound to none. */
+static void read_send_due(struct store_db *db, struct store_req *r, const char *mailbox)
+{
+	const char *campaign = r->u.next_due.campaign;
+	int64_t due = store_db_int(
+		db, CLOCK_NEVER_MS, STORE_SQL_SEND_NEXT, SQL_T(campaign), SQL_T(mailbox));
+
+	if (due < r->u.next_due.send_ms)
+		r->u.next_due.send_ms = due;
+	r->u.next_due.due_now += store_db_int(
+		db, 0, STORE_SQL_DUE_SEND, SQL_T(campaign), SQL_T(mailbox), SQL_I(r->now_ms));
+}
+
+/* NULL: none. A name with a NUL byte in it would come again and again. */
+static const char *next_mailbox(struct store_db *db, struct store_req *r, const char *mailbox)
+{
+	sqlite3_stmt *st = store_db_find(
+		db, STORE_SQL_SEND_MAILBOX, SQL_T(r->u.next_due.campaign), SQL_T(mailbox));
+	struct store_row row = { .st = st, .arena = &r->arena };
+	const char *next = st ? store_row_text(&row) : "";
+
+	return strcmp(next, mailbox) > 0 ? next : NULL;
+}
+
+int store_op_next_due(struct store_db *db, struct store_req *r)
+{
+	const char *campaign = r->u.next_due.campaign, *mailbox = "";
+	sqlite3_stmt *st = store_db_find(
+		db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign), SQL_I(CLOCK_NEVER_MS), SQL_I(1));
+
+	r->u.next_due.draft_ms = st ? sqlite3_column_int64(st, 1) : CLOCK_NEVER_MS;
+	r->u.next_due.due_now =
+		store_db_int(db, 0, STORE_SQL_DUE_DRAFT, SQL_T(campaign), SQL_I(r->now_ms));
+	r->u.next_due.wake_ms = store_db_int(
+		db, CLOCK_NEVER_MS, STORE_SQL_WAKE_NEXT_OF, SQL_I(CLOCK_NEVER_MS), SQL_T(campaign));
+	r->u.next_due.send_ms = CLOCK_NEVER_MS;
+	for (; mailbox; mailbox = next_mailbox(db, r, mailbox))
+		read_send_due(db, r, mailbox);
+	return CM_OK;
+}
+
+/* ---- leads ------------------------------------------------------------------------------------- */
+
+int store_op_lead_list(struct store_db *db, struct store_req *r)
+{
+	const enum lead_state *state = r->u.list.state;
+	const char *reason = r->u.list.reason ? lead_reason_name(r->u.list.reason) : NULL;
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_LEAD_LIST,
+		SQL_T(r->u.list.after ? r->u.list.after : ""), SQL_T(r->u.list.campaign),
+		SQL_T(state ? lead_state_name(*state) : NULL), SQL_T(reason), SQL_I(r->u.list.max));
+	struct lead *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		(void)store_row_lead(st, &r->arena, &v[n++]);
+	}
+	r->u.list.v = v;
+	r->u.list.n = n;
+	return CM_OK;
+}
+
+static size_t read_suppressions(struct store_db *db, struct mem_arena *a, const char *email,
+	const char *person, struct store_suppression **ret)
+{
+	const char *patterns[LEAD_PATTERNS_MAX];
+	size_t n_patterns = lead_patterns_of(a, email, person, patterns, LEAD_PATTERNS_MAX), n = 0;
+	struct store_suppression *v = NULL;
+
+	for (size_t i = 0; i < n_patterns; i++) {
+		sqlite3_stmt *st = store_db_find(db, STORE_SQL_SUPPRESSION, SQL_T(patterns[i]));
+
+		if (!st)
+			continue;
+		v = store_grown(a, v, n, sizeof *v);
+		store_row_suppression(st, a, &v[n++]);
+	}
+	*ret = v;
+	return n;
+}
+
+static size_t read_emails(
+	struct store_db *db, struct mem_arena *a, const char *person, struct store_email **ret)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAILS_OF_PERSON, SQL_T(person));
+	struct store_email *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		v = store_grown(a, v, n, sizeof *v);
+		(void)store_row_email(st, a, &v[n++]);
+	}
+	*ret = v;
+	return n;
+}
+
+int store_op_lead_get(struct store_db *db, struct store_req *r)
+{
+	const char *email = r->u.get.email, *person = r->u.get.email_person;
+	struct mem_arena *a = &r->arena;
+	bool ok;
+
+	r->u.get.n_emails = read_emails(db, a, person, &r->u.get.emails);
+	r->u.get.n_attempts = read_attempts(db, a,
+		store_db_find(db, STORE_SQL_ATTEMPTS_OF_PERSON, SQL_T(person)), &r->u.get.attempts);
+	r->u.get.n_suppressions = read_suppressions(db, a, email, person, &r->u.get.suppressions);
+	if (store_lead_find(db, a, STORE_SQL_LEAD_BY_EMAIL, email, &r->u.get.lead, &ok))
+		return CM_OK;
+	return store_refuse(r, CM_ENOENT, "there is no such lead");
+}
+
+/* ---- suppressions ------------------------------------------------------------------------------ */
+
+int store_op_suppress_check(struct store_db *db, struct store_req *r)
+{
+	r->u.supp.n = read_suppressions(
+		db, &r->arena, r->u.supp.email, r->u.supp.email_person, &r->u.supp.v);
+	return CM_OK;
+}
+
+int store_op_suppress_list(struct store_db *db, struct store_req *r)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_SUPPRESS_PAGE,
+		SQL_T(r->u.supp.after ? r->u.supp.after : ""), SQL_I(r->u.supp.max));
+	struct store_suppression *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		store_row_suppression(st, &r->arena, &v[n++]);
+	}
+	r->u.supp.v = v;
+	r->u.supp.n = n;
+	return CM_OK;
+}

@@ -1,0 +1,257 @@
+/*
+ * Every statement of the SQLite backend, in one table, so that a test can hold all of them against
+ * the indexes (tests/store/plans.c).
+ *   NONE   no plan
+ *   SEEK   finds its rows through an index: its cost does not grow with the store
+ *   SMALL  may read all of something that is small by nature: controls, tally, what is in flight
+ *   PAGE   walks one index in order from where it left off, or counts: never for the corridor
+ */
+#pragma once
+
+#include "coldmail/lead.h"
+
+/* SQL has a format of its own. */
+/* clang-format off */
+
+#define STORE_COLUMN(name)      ", " #name
+#define STORE_COLUMN_SET(name)  ", " #name " = ?"
+#define STORE_COLUMN_MARK(name) ", ?"
+
+/* Read by store_row_lead(). */
+#define STORE_LEAD_COLS                                                                            \
+	"_id, email, person, campaign, state, reason, until, stage, step, last_step, due, "        \
+	"mailbox, n_sent, last_sent_at, status, created_at, extra" LEAD_COLUMNS(STORE_COLUMN)
+#define STORE_LEAD_MARKS                                                                           \
+	"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?" LEAD_COLUMNS(STORE_COLUMN_MARK)
+#define STORE_LEAD_SETS                                                                            \
+	"_id = ?, email = ?, person = ?, campaign = ?, state = ?, reason = ?, until = ?, "         \
+	"stage = ?, step = ?, last_step = ?, due = ?, mailbox = ?, n_sent = ?, last_sent_at = ?, " \
+	"status = ?, created_at = ?, extra = ?" LEAD_COLUMNS(STORE_COLUMN_SET)
+
+/* Read by store_row_email(). */
+#define STORE_EMAIL_COLS                                                                           \
+	"key, lead_id, campaign_id, person, step, followup_number, to_email, from_email, "         \
+	"subject, body, draft_hash, renderer, message_id, in_reply_to, \"references\", date, "     \
+	"state, outcome, created_at, sent_at, error_message"
+
+/* Read by store_row_attempt(): the attempt a and its slot s. */
+#define STORE_ATTEMPT_COLS                                                                         \
+	"a._id, a.state, s.state, s.why, a.campaign, a.lead_id, a.step, a.to_email, "              \
+	"a.mailbox, a.message_id, a.class, a.code, a.text, a.queue_id, a.at, s.at, a.ended_at, "   \
+	"a.delay_connect, a.delay_envelope, a.delay_dot"
+#define STORE_ATTEMPT_FROM                                                                         \
+	"SELECT " STORE_ATTEMPT_COLS " FROM attempts a"                                            \
+	" LEFT JOIN attempts s ON s._id = a._id || '!' "
+
+/* The attempts of a key: '#' is followed by '$'. */
+#define STORE_ATTEMPTS_OF(t, key) t "_id > " key " || '#' AND " t "_id < " key " || '$'"
+
+/* Went out, for all we know. */
+#define STORE_WENT_OUT "outcome IN ('sent', 'uncertain')"
+
+/* A lead that no claim, waking or release would ever find. The index leads_odd is made of the same
+ * words. */
+#define STORE_LEAD_ODD                                                                             \
+	"(coalesce(state, '') NOT IN ('queued', 'held', 'in_flight', 'ended')"                     \
+	" OR (state = 'queued' AND (typeof(due) <> 'integer' OR typeof(campaign) <> 'text'"        \
+	" OR campaign = '' OR typeof(mailbox) <> 'text'"                                           \
+	" OR coalesce(stage, '') NOT IN ('draft', 'send'))))"
+
+#define STORE_STATEMENTS(X)                                                                        \
+	/* transactions */                                                                         \
+	X(BEGIN_WRITE, NONE, "BEGIN IMMEDIATE")                                                    \
+	X(BEGIN_READ, NONE, "BEGIN")                                                               \
+	X(COMMIT, NONE, "COMMIT")                                                                  \
+	X(ROLLBACK, NONE, "ROLLBACK")                                                              \
+	X(OP_BEGIN, NONE, "SAVEPOINT op")                                                          \
+	X(OP_UNDO, NONE, "ROLLBACK TO op")                                                         \
+	X(OP_END, NONE, "RELEASE op")                                                              \
+                                                                                                   \
+	/* meta */                                                                                 \
+	X(META_GET, SEEK, "SELECT value FROM meta WHERE name = ?1")                                \
+	X(META_SET, NONE, "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO"   \
+		" UPDATE SET value = excluded.value")                                              \
+                                                                                                   \
+	/* leads */                                                                                \
+	X(LEAD_BY_ROW, SEEK, "SELECT " STORE_LEAD_COLS " FROM leads WHERE rowid = ?1")             \
+	X(LEAD_BY_ID, SEEK, "SELECT " STORE_LEAD_COLS " FROM leads WHERE _id = ?1")                \
+	X(LEAD_BY_EMAIL, SEEK, "SELECT " STORE_LEAD_COLS " FROM leads WHERE email = ?1")           \
+	X(LEAD_IN_FLIGHT, SEEK, "SELECT 1 FROM leads WHERE _id = ?1 AND state = 'in_flight'")      \
+	X(LEAD_KEY, SEEK, "SELECT campaign, person, step FROM leads WHERE _id = ?1")               \
+	X(LEAD_INSERT, NONE, "INSERT INTO leads (" STORE_LEAD_COLS ") VALUES (" STORE_LEAD_MARKS   \
+		")")                                                                               \
+	X(LEAD_UPDATE, SEEK, "UPDATE leads SET " STORE_LEAD_SETS ", error_message = iif(state ="   \
+		" ?5, error_message, NULL) WHERE email = ?2")                                      \
+	X(LEAD_MOVE, SEEK, "UPDATE leads SET state = ?2, reason = ?3, until = ?4, stage ="         \
+		" coalesce(?5, stage), step = coalesce(?6, step), last_step = coalesce(?7,"        \
+		" last_step), due = coalesce(?8, due), mailbox = coalesce(?9, mailbox), status"    \
+		" = lead_status(?2, ?3, n_sent), error_message = ?10 WHERE _id = ?1 AND (?11 IS"   \
+		" NULL OR state = ?11)")                                                           \
+	X(LEAD_RECOUNT, SEEK, "UPDATE leads SET n_sent = ?2, last_sent_at = ?3, status ="          \
+		" lead_status(state, reason, ?2) WHERE _id = ?1")                                  \
+	X(LEAD_SPOIL, SEEK, "UPDATE leads SET state = 'held', reason = 'bad_record', until ="      \
+		" 9223372036854775807, status = lead_status('held', 'bad_record', n_sent),"        \
+		" error_message = ?2 WHERE rowid = ?1")                                            \
+	X(LEADS_ODD, SMALL, "UPDATE leads SET state = 'held', reason = 'bad_record', until ="      \
+		" 9223372036854775807, status = lead_status('held', 'bad_record', n_sent),"        \
+		" error_message = 'state, stage, campaign, mailbox or due time is not usable'"     \
+		" WHERE rowid IN (SELECT rowid FROM leads WHERE " STORE_LEAD_ODD " LIMIT ?1)")     \
+	X(CLAIM_DRAFT, SEEK, "SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="     \
+		" 'draft' AND campaign = ?1 AND due <= ?2 ORDER BY due LIMIT ?3")                  \
+	X(CLAIM_SEND, SEEK, "SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="      \
+		" 'send' AND campaign = ?1 AND mailbox = ?4 AND due <= ?2 UNION ALL SELECT"        \
+		" rowid, due FROM leads WHERE state = 'queued' AND stage = 'send' AND campaign"    \
+		" = ?1 AND mailbox = '' AND due <= ?2 ORDER BY due LIMIT ?3")                      \
+	X(CLAIM_TAKE, SEEK, "UPDATE leads SET state = 'in_flight', reason = '', claimed_by ="      \
+		" ?2, status = lead_status('in_flight', '', n_sent) WHERE rowid = ?1")             \
+	X(RECOVER, SMALL, "UPDATE leads SET state = 'queued', reason = '', claimed_by = NULL,"     \
+		" status = lead_status('queued', '', n_sent) WHERE rowid IN (SELECT l.rowid"       \
+		" FROM leads l WHERE l.state = 'in_flight' AND NOT EXISTS (SELECT 1 FROM"          \
+		" attempts WHERE state = 'reserved' AND person = l.person) LIMIT ?1)")             \
+	X(WAKE, SEEK, "UPDATE leads SET state = 'queued', reason = '', status ="                   \
+		" lead_status('queued', '', n_sent) WHERE rowid IN (SELECT rowid FROM leads"       \
+		" WHERE state = 'held' AND until <= ?1 ORDER BY until LIMIT ?2)")                  \
+	X(WAKE_NEXT, SEEK, "SELECT until FROM leads WHERE state = 'held' AND until < ?1 ORDER"     \
+		" BY until LIMIT 1")                                                               \
+	X(LEAD_LIST, PAGE, "SELECT " STORE_LEAD_COLS " FROM leads WHERE email > ?1 AND (?2 IS"     \
+		" NULL OR campaign = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR"        \
+		" reason = ?4) ORDER BY email LIMIT ?5")                                           \
+	X(TALLY, SMALL, "SELECT campaign, state, reason, n FROM tally WHERE n <> 0")               \
+                                                                                                   \
+	/* what is due, for people */                                                              \
+	X(DUE_DRAFT, PAGE, "SELECT count(*) FROM leads WHERE state = 'queued' AND stage ="         \
+		" 'draft' AND campaign = ?1 AND due <= ?2")                                        \
+	X(DUE_SEND, PAGE, "SELECT count(*) FROM leads WHERE state = 'queued' AND stage = 'send'"   \
+		" AND campaign = ?1 AND mailbox = ?2 AND due <= ?3")                               \
+	X(SEND_NEXT, SEEK, "SELECT due FROM leads WHERE state = 'queued' AND stage = 'send' AND"   \
+		" campaign = ?1 AND mailbox = ?2 ORDER BY due LIMIT 1")                            \
+	X(SEND_MAILBOX, SEEK, "SELECT mailbox FROM leads WHERE state = 'queued' AND stage ="       \
+		" 'send' AND campaign = ?1 AND mailbox > ?2 ORDER BY mailbox LIMIT 1")             \
+	X(WAKE_NEXT_OF, PAGE, "SELECT until FROM leads WHERE state = 'held' AND until < ?1 AND"    \
+		" campaign = ?2 ORDER BY until LIMIT 1")                                           \
+                                                                                                   \
+	/* emails */                                                                               \
+	X(EMAIL_BY_KEY, SEEK, "SELECT " STORE_EMAIL_COLS " FROM emails WHERE key = ?1")            \
+	X(EMAIL_PUT, NONE, "INSERT INTO emails (_id, key, lead_id, campaign_id, person, step,"     \
+		" followup_number, email_type, to_email, from_email, subject, body, draft_hash,"   \
+		" renderer, in_reply_to, \"references\", created_at, state, outcome, status,"      \
+		" date, message_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"    \
+		" ?13, ?14, ?15, ?16, ?17, 'ready', '', 'pending', 0, '') ON CONFLICT (key) DO"    \
+		" UPDATE SET lead_id = excluded.lead_id, followup_number ="                        \
+		" excluded.followup_number, email_type = excluded.email_type, to_email ="          \
+		" excluded.to_email, from_email = excluded.from_email, subject ="                  \
+		" excluded.subject, body = excluded.body, draft_hash = excluded.draft_hash,"       \
+		" renderer = excluded.renderer, in_reply_to = excluded.in_reply_to,"               \
+		" \"references\" = excluded.\"references\", state = 'ready', outcome = '',"        \
+		" status = 'pending', error_message = NULL")                                       \
+	X(EMAIL_FIX, SEEK, "UPDATE emails SET from_email = ?2, date = ?3, message_id = ?4,"        \
+		" renderer = ?5 WHERE key = ?1")                                                   \
+	X(EMAIL_END, SEEK, "UPDATE emails SET state = ?2, outcome = ?3, status = ?4, sent_at ="    \
+		" ?5, error_message = ?6 WHERE key = ?1")                                          \
+	X(EMAIL_CANCEL, SEEK, "UPDATE emails SET state = 'done', outcome = 'cancelled', status"    \
+		" = 'failed', error_message = ?2 WHERE key = ?1 AND state IN ('planned',"          \
+		" 'drafted', 'ready')")                                                            \
+	X(EMAIL_NOTE, SEEK, "UPDATE emails SET error_message = ?2 WHERE key = ?1 AND state <>"     \
+		" 'done'")                                                                         \
+	X(EMAIL_REPLIED, SEEK, "UPDATE emails SET replied_at = coalesce(replied_at, ?2) WHERE"     \
+		" key = ?1")                                                                       \
+	X(EMAILS_OF_PERSON, SEEK, "SELECT " STORE_EMAIL_COLS " FROM emails WHERE person = ?1")     \
+	X(SENT_OF_PERSON, SEEK, "SELECT count(*), max(sent_at) FROM emails WHERE person = ?1"      \
+		" AND " STORE_WENT_OUT)                                                            \
+	X(LAST_OF_CAMPAIGN, SEEK, "SELECT step, from_email FROM emails WHERE person = ?1 AND"      \
+		" campaign_id = ?2 AND " STORE_WENT_OUT " ORDER BY followup_number DESC LIMIT 1")  \
+	X(CONTACTED_BY, SEEK, "SELECT campaign_id FROM emails WHERE person = ?1 AND campaign_id"   \
+		" IS NOT ?2 AND " STORE_WENT_OUT " AND coalesce(sent_at, ?3) >= ?3 ORDER BY"       \
+		" sent_at DESC LIMIT 1")                                                           \
+                                                                                                   \
+	/* attempts and their slots */                                                             \
+	X(ATTEMPT_BY_ID, SEEK, STORE_ATTEMPT_FROM "WHERE a._id = ?1 AND a.slot = 0")               \
+	X(ATTEMPT_LAST, SEEK, STORE_ATTEMPT_FROM "WHERE " STORE_ATTEMPTS_OF("a.", "?1") " AND"     \
+		" a.key = ?1 AND a.slot = 0 ORDER BY a.n DESC LIMIT 1")                            \
+	X(ATTEMPTS_OF_PERSON, SEEK, "SELECT " STORE_ATTEMPT_COLS " FROM emails e CROSS JOIN"       \
+		" attempts a ON " STORE_ATTEMPTS_OF("a.", "e.key") " AND a.key = e.key LEFT"       \
+		" JOIN attempts s ON s._id = a._id || '!' WHERE e.person = ?1 AND a.slot = 0"      \
+		" ORDER BY a.at, a._id")                                                           \
+	X(ATTEMPT_STATE, SEEK, "SELECT state, class FROM attempts WHERE _id = ?1")                 \
+	X(ATTEMPT_SAME, SEEK, "SELECT 1 FROM attempts WHERE _id = ?1 AND state = 'reserved' AND"   \
+		" instance = ?2 AND mailbox = ?3 AND message_id = ?4 AND sha256 = ?5")             \
+	X(RESERVE, NONE, "INSERT INTO attempts (_id, key, n, slot, state, at, person, campaign,"   \
+		" lead_id, step, to_email, mailbox, message_id, sha256, renderer, instance)"       \
+		" VALUES (?1, ?2, ?3, 0, 'reserved', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"       \
+		" ?13, ?14) ON CONFLICT DO NOTHING")                                               \
+	X(TRANSMITTED, SEEK, "SELECT 1 FROM attempts WHERE " STORE_ATTEMPTS_OF("", "?1") " AND"    \
+		" key = ?1 AND slot = 1 AND state = 'transmitting' LIMIT 1")                       \
+	X(SLOT_TAKE, SEEK, "INSERT INTO attempts (_id, key, n, slot, state, at, mailbox,"          \
+		" instance, nonce) SELECT _id || '!', key, n, 1, 'transmitting', ?2, mailbox,"     \
+		" ?3, ?4 FROM attempts WHERE _id = ?1 AND slot = 0 ON CONFLICT DO NOTHING")        \
+	X(SLOT_VOID, SEEK, "INSERT INTO attempts (_id, key, n, slot, state, at, why) SELECT _id"   \
+		" || '!', key, n, 1, 'void', ?2, ?3 FROM attempts WHERE _id = ?1 AND slot = 0"     \
+		" ON CONFLICT DO NOTHING")                                                         \
+	X(SLOT_BY_ID, SEEK, "SELECT state, why, instance, nonce FROM attempts WHERE _id = ?1")     \
+	X(ATTEMPT_END, SEEK, "UPDATE attempts SET state = ?2, class = ?3, code = ?4, text = ?5,"   \
+		" queue_id = ?6, ended_at = ?7, delay_connect = ?8, delay_envelope = ?9,"          \
+		" delay_dot = ?10 WHERE _id = ?1 AND slot = 0 AND state = 'reserved'")             \
+	X(ATTEMPT_SETTLE, SEEK, "UPDATE attempts SET state = ?2 WHERE _id = ?1 AND slot = 0 AND"   \
+		" state = 'uncertain'")                                                            \
+	X(OPEN_ALL, SMALL, "SELECT _id, person, campaign, mailbox, to_email FROM attempts WHERE"   \
+		" state = 'reserved'")                                                             \
+	X(OPEN_OF_PERSON, SEEK, "SELECT _id FROM attempts WHERE state = 'reserved' AND person ="   \
+		" ?1")                                                                             \
+	X(OPEN_PAGE, SMALL, STORE_ATTEMPT_FROM "WHERE a.state = 'reserved' AND +a._id > ?1"        \
+		" ORDER BY +a._id LIMIT ?2")                                                       \
+	X(UNSETTLED_PAGE, SMALL, STORE_ATTEMPT_FROM "WHERE a._id IN (SELECT _id FROM attempts"     \
+		" WHERE state = 'reserved' AND +_id > ?1 UNION ALL SELECT _id FROM attempts"       \
+		" WHERE state = 'uncertain' AND +_id > ?1) ORDER BY a._id LIMIT ?2")               \
+	X(MAILBOX_USE, SMALL, "SELECT at FROM attempts WHERE state = 'transmitting' AND mailbox"   \
+		" = ?1 AND at >= ?2 UNION ALL SELECT a.at FROM attempts a WHERE a.state ="         \
+		" 'reserved' AND a.mailbox = ?1 AND a.at >= ?2 AND NOT EXISTS (SELECT 1 FROM"      \
+		" attempts s WHERE s._id = a._id || '!') ORDER BY 1 DESC LIMIT ?3")                \
+	X(SENDS, PAGE, STORE_ATTEMPT_FROM "WHERE a.slot = 0 AND (a.at, a._id) < (?1, ?2) AND"      \
+		" (?3 IS NULL OR a.campaign = ?3) AND (?4 IS NULL OR a.mailbox = ?4) AND (?5 IS"   \
+		" NULL OR a.state = ?5) ORDER BY a.at DESC, a._id DESC LIMIT ?6")                  \
+	X(LAST_ENTRY, SEEK, "SELECT at FROM attempts WHERE slot = 0 AND at <"                      \
+		" 9223372036854775807 ORDER BY at DESC LIMIT 1")                                   \
+	X(COUNT_ATTEMPTS, PAGE, "SELECT count(*) FROM attempts WHERE slot = 0")                    \
+                                                                                                   \
+	/* suppressions, controls */                                                               \
+	X(SUPPRESSION, SEEK, "SELECT pattern, reason, source, created_at FROM do_not_contact"      \
+		" WHERE pattern = ?1")                                                             \
+	X(SUPPRESS_PUT, NONE, "INSERT INTO do_not_contact (pattern, reason, source, created_at)"   \
+		" VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")                                 \
+	X(SUPPRESS_DROP, SEEK, "DELETE FROM do_not_contact WHERE pattern = ?1")                    \
+	X(SUPPRESS_PAGE, SEEK, "SELECT pattern, reason, source, created_at FROM do_not_contact"    \
+		" WHERE pattern > ?1 ORDER BY pattern LIMIT ?2")                                   \
+	X(CONTROLS, SMALL, "SELECT name, value, at FROM controls")                                 \
+	X(CONTROL_PUT, NONE, "INSERT INTO controls (name, value, at) VALUES (?1, ?2, ?3) ON"       \
+		" CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE"    \
+		" value IS NOT excluded.value")                                                    \
+	X(CONTROL_DROP, SEEK, "DELETE FROM controls WHERE name = ?1")                              \
+                                                                                                   \
+	/* audit */                                                                                \
+	X(AUDIT_EMAILS, PAGE, "SELECT rowid, key, lead_id, person, state, outcome, status,"        \
+		" (SELECT count(*) FROM attempts a WHERE " STORE_ATTEMPTS_OF("a.", "e.key")        \
+		" AND a.key = e.key AND a.slot = 0 AND a.state = 'sent'), (SELECT count(*) FROM"   \
+		" attempts a WHERE " STORE_ATTEMPTS_OF("a.", "e.key") " AND a.key = e.key AND"     \
+		" a.slot = 0 AND a.state = 'uncertain'), followup_number = 0 AND "                 \
+		STORE_WENT_OUT " AND NOT EXISTS (SELECT 1 FROM emails b WHERE b.person ="          \
+		" e.person AND b.followup_number = 0 AND b." STORE_WENT_OUT " AND b.rowid <"       \
+		" e.rowid) AND EXISTS (SELECT 1 FROM leads WHERE _id = e.lead_id) FROM emails e"   \
+		" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2")                                       \
+	X(AUDIT_ATTEMPTS, PAGE, "SELECT a._id, a.slot, a.state, s.state, a.at, e.key IS NOT"       \
+		" NULL, a.n = 1 OR EXISTS (SELECT 1 FROM attempts b WHERE b._id = a.key || '#'"    \
+		" || (a.n - 1)), EXISTS (SELECT 1 FROM leads l WHERE l._id = a.lead_id AND"        \
+		" l.state = 'in_flight'), EXISTS (SELECT 1 FROM attempts t WHERE t._id = a.key"    \
+		" || '#' || a.n) FROM attempts a LEFT JOIN attempts s ON s._id = a._id || '!'"     \
+		" LEFT JOIN emails e ON e.key = a.key WHERE a._id > ?1 ORDER BY a._id LIMIT ?2")   \
+	X(AUDIT_LEADS, PAGE, "SELECT rowid, _id, email, person, campaign, state, reason,"          \
+		" n_sent, last_sent_at, status, (SELECT count(*) FROM emails e WHERE e.person ="   \
+		" leads.person AND " STORE_WENT_OUT "), (SELECT coalesce(max(sent_at), 0) FROM"    \
+		" emails e WHERE e.person = leads.person AND " STORE_WENT_OUT ") FROM leads"       \
+		" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2")                                       \
+	X(FIX_EMAIL, SEEK, "UPDATE emails SET state = ?2, outcome = ?3, status = ?4, sent_at ="    \
+		" coalesce(sent_at, ?5) WHERE key = ?1")                                           \
+	X(FIX_STATUS, SEEK, "UPDATE emails SET status = ?2 WHERE key = ?1")                        \
+	X(FIX_TALLY, NONE, "INSERT INTO tally (campaign, state, reason, n) VALUES (?1, ?2, ?3,"    \
+		" ?4) ON CONFLICT (campaign, state, reason) DO UPDATE SET n = n + excluded.n")
+
+/* clang-format on */

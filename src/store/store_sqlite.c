@@ -1,0 +1,328 @@
+/*
+ * The SQLite backend: one file, one writer.
+ *   lane 0  the writer: everything that waits becomes one transaction, each request in a savepoint
+ *           of its own; audit's slices run between groups
+ *   lane 1  the reader, on its own connection
+ *   lane 2  copies and checks of the whole file, each on a connection of its own, so that no reader
+ *           waits for them
+ * Runs on: lane. Called by the front through coldmail/store_backend.h.
+ * An answer goes out after COMMIT. When the disk is full, broken or read-only, or somebody holds the
+ * file, the whole group fails, nothing of it is there, and the next group begins with a new
+ * connection: it goes on as soon as the cause is gone.
+ */
+#include "store_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coldmail/err.h"
+#include "coldmail/fail.h"
+#include "coldmail/store_backend.h"
+
+enum { LANE_WRITER, LANE_READER, LANE_BULK, N_LANES };
+
+struct backend {
+	char *path; /* owned */
+	int64_t timeout_ms;
+	int lock_fd; /* the lane 0's: >= 0 while we own the file */
+	struct store_keys keys; /* written by OPEN, before any other request is sent */
+	struct store_db db[2]; /* of LANE_WRITER, LANE_READER: each its lane's */
+};
+
+/* ---- operations -------------------------------------------------------------------------------- */
+
+struct op {
+	store_op_fn *run;
+	const char *before, *after; /* fail-points around its COMMIT */
+};
+
+#define OP(name, fn) [STORE_##name] = { store_op_##fn, #fn ".before_commit", #fn ".after_commit" }
+static const struct op ops[] = {
+	OP(PING, ping),
+	OP(IMPORT, import),
+	OP(CLAIM, claim),
+	OP(DRAFT, draft),
+	OP(LEAD_SET, lead_set),
+	OP(RESERVE, reserve),
+	OP(SLOT, slot),
+	OP(OUTCOME, outcome),
+	OP(VOID, void),
+	OP(RECOVER, recover),
+	OP(WAKE, wake),
+	OP(LEAD_ACT, lead_act),
+	OP(SUPPRESS_ADD, suppress_add),
+	OP(SUPPRESS_REMOVE, suppress_remove),
+	OP(CONTROL_SET, control_set),
+	OP(RESOLVE, resolve),
+	OP(OPEN_ATTEMPTS, open_attempts),
+	OP(CONTROLS, controls),
+	OP(MAILBOX_USE, mailbox_use),
+	OP(TALLY, tally),
+	OP(LEAD_GET, lead_get),
+	OP(LEAD_LIST, lead_list),
+	OP(SENDS, sends),
+	OP(SUPPRESS_CHECK, suppress_check),
+	OP(SUPPRESS_LIST, suppress_list),
+	OP(NEXT_DUE, next_due),
+};
+#undef OP
+
+static size_t sqlite_n_lanes(const void *be)
+{
+	(void)be;
+	return N_LANES;
+}
+
+static size_t sqlite_lane_of(const void *be, const struct store_req *r)
+{
+	enum { W = LANE_WRITER, S = LANE_WRITER, R = LANE_READER, T = LANE_BULK };
+	static const unsigned char lanes[] = {
+#define X(name, side) [STORE_##name] = side,
+		STORE_OPS(X)
+#undef X
+	};
+
+	(void)be;
+	return lanes[r->op];
+}
+
+/* The preview of a change: it is made, answered, and undone. */
+static bool is_dry_run(const struct store_req *r)
+{
+	switch ((int)r->op) {
+	case STORE_LEAD_ACT:
+		return r->u.act.dry_run;
+	case STORE_SUPPRESS_ADD:
+	case STORE_SUPPRESS_REMOVE:
+		return r->u.suppress.dry_run;
+	case STORE_RESOLVE:
+		return r->u.resolve.dry_run;
+	default:
+		return false;
+	}
+}
+
+/* ---- groups ------------------------------------------------------------------------------------ */
+
+static void run_one(struct store_db *db, struct store_req *r)
+{
+	store_db_run(db, STORE_SQL_OP_BEGIN);
+	if (!db->err)
+		r->err = ops[r->op].run(db, r);
+	store_db_release(db);
+	if (db->is_broken)
+		return;
+	if (db->err)
+		r->err = store_refuse(r, db->err, db->why);
+	db->err = CM_OK;
+	if (r->err || is_dry_run(r))
+		store_db_run(db, STORE_SQL_OP_UNDO);
+	store_db_run(db, STORE_SQL_OP_END);
+}
+
+static void pass_fail_points(struct store_req **reqs, size_t n, bool is_after)
+{
+	fail_point(is_after ? "store.after_commit" : "store.before_commit");
+	for (size_t i = 0; i < n; i++)
+		fail_point(is_after ? ops[reqs[i]->op].after : ops[reqs[i]->op].before);
+}
+
+static void run_all(struct store_db *db, bool is_writer, struct store_req **reqs, size_t n)
+{
+	store_db_run(db, is_writer ? STORE_SQL_BEGIN_WRITE : STORE_SQL_BEGIN_READ);
+	for (size_t i = 0; i < n && !db->is_broken; i++)
+		run_one(db, reqs[i]);
+	if (db->err)
+		return;
+	if (is_writer)
+		pass_fail_points(reqs, n, false);
+	store_db_run(db, STORE_SQL_COMMIT);
+	if (is_writer && !db->err)
+		pass_fail_points(reqs, n, true);
+}
+
+/* One group: all of it, or nothing and everybody is told why. */
+static void run_group(struct backend *b, size_t lane, struct store_req **reqs, size_t n)
+{
+	struct store_db *db = &b->db[lane];
+	enum store_db_kind kind = lane == LANE_WRITER ? STORE_DB_WRITER : STORE_DB_READER;
+
+	db->err = CM_OK;
+	db->is_broken = false;
+	if (db->h || !store_db_open(db, b->path, kind, b->timeout_ms))
+		run_all(db, lane == LANE_WRITER, reqs, n);
+	if (!db->err)
+		return;
+	for (size_t i = 0; i < n; i++)
+		reqs[i]->err = store_refuse(reqs[i], db->err, db->why);
+	store_db_close(db);
+}
+
+/* ---- OPEN -------------------------------------------------------------------------------------- */
+
+static int failed_os(struct store_req *r, const char *doing, const char *path)
+{
+	int err = errno == ENOSPC || errno == EDQUOT ? CM_EFULL : CM_EIO;
+
+	r->why = mem_arena_printf(&r->arena, "%s %s: %s", doing, path, strerrordesc_np(errno));
+	return err;
+}
+
+/* An open file description's lock: it goes with us however we end. */
+static int lock(struct backend *b, struct store_req *r)
+{
+	const char *path = mem_arena_printf(&r->arena, "%s.lock", b->path);
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (b->lock_fd >= 0)
+		return CM_OK;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return failed_os(r, "opening", path);
+	if (!fcntl(fd, F_OFD_SETLK, &fl)) {
+		b->lock_fd = fd;
+		return CM_OK;
+	}
+	int err = errno == EAGAIN || errno == EACCES
+			  ? store_refuse(r, CM_ELOCKED, "another process uses this store")
+			  : failed_os(r, "locking", path);
+	close(fd);
+	return err;
+}
+
+/* SQLite would make it with the umask's mode, and -wal and -shm after it. */
+static int create(struct backend *b, struct store_req *r)
+{
+	int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return errno == EEXIST ? CM_OK : failed_os(r, "creating", b->path);
+	close(fd);
+	return store_sync_dir_of(b->path) ? CM_OK
+					  : failed_os(r, "writing the directory of", b->path);
+}
+
+static int open_db(struct backend *b, struct store_req *r)
+{
+	struct store_db *db = &b->db[LANE_WRITER];
+	char *copy = NULL;
+
+	store_db_close(db);
+	int err = store_db_open(db, b->path, STORE_DB_WRITER, b->timeout_ms);
+	if (!err)
+		err = store_schema_migrate(db, b->path, store_schema_steps, store_schema_n, &copy);
+	if (!err)
+		err = store_schema_keys(db, &b->keys);
+	r->u.open.migrated_backup = mem_arena_dup(&r->arena, copy);
+	free(copy);
+	if (!err)
+		return CM_OK;
+	store_refuse(r, err, db->why);
+	store_db_close(db);
+	return err;
+}
+
+static void run_open(struct backend *b, struct store_req *r)
+{
+	r->err = lock(b, r);
+	if (!r->err)
+		r->err = create(b, r);
+	if (!r->err)
+		r->err = open_db(b, r);
+	if (r->err)
+		return;
+	memcpy(r->u.open.person_secret, b->keys.person_secret, sizeof b->keys.person_secret);
+	memcpy(r->u.open.message_secret, b->keys.message_secret, sizeof b->keys.message_secret);
+	r->u.open.store_id = mem_arena_dup(&r->arena, b->keys.store_id);
+	r->u.open.schema = (int)store_schema_n;
+}
+
+/* ---- the door ---------------------------------------------------------------------------------- */
+
+static void *sqlite_make(const struct store_conf *conf)
+{
+	struct backend *b = xcalloc(1, sizeof *b);
+
+	b->path = xstrdup(conf->path);
+	b->timeout_ms = conf->timeout_ms;
+	b->lock_fd = -1;
+	b->db[LANE_WRITER].person_secret = b->keys.person_secret;
+	return b;
+}
+
+static void sqlite_destroy(void *be)
+{
+	struct backend *b = be;
+
+	if (b->lock_fd >= 0)
+		close(b->lock_fd);
+	mem_wipe(&b->keys, sizeof b->keys);
+	free(b->path);
+	free(b);
+}
+
+static void sqlite_group(void *be, size_t lane, struct store_req **reqs, size_t n)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (reqs[i]->op != STORE_OPEN)
+			continue;
+		if (i > from)
+			run_group(be, lane, reqs + from, i - from);
+		run_open(be, reqs[i]);
+		from = i + 1;
+	}
+	if (n > from)
+		run_group(be, lane, reqs + from, n - from);
+}
+
+static bool slice_audit(struct backend *b, struct store_req *r)
+{
+	struct store_db *db = &b->db[LANE_WRITER];
+
+	db->err = CM_OK;
+	db->is_broken = false;
+	if (!db->h && store_db_open(db, b->path, STORE_DB_WRITER, b->timeout_ms)) {
+		if (!r->u.audit.state) {
+			r->err = store_refuse(r, db->err, db->why);
+			return true;
+		}
+	}
+	bool is_over = store_slice_audit(db, b->path, r);
+	if (db->err)
+		store_db_close(db);
+	return is_over;
+}
+
+static bool sqlite_slice(void *be, size_t lane, struct store_req *r)
+{
+	struct backend *b = be;
+
+	if (lane == LANE_WRITER)
+		return slice_audit(b, r);
+	return r->op == STORE_BACKUP ? store_slice_backup(b->path, r)
+				     : store_slice_quick_check(b->path, r);
+}
+
+static void sqlite_leave(void *be, size_t lane)
+{
+	struct backend *b = be;
+
+	if (lane < sizeof b->db / sizeof *b->db)
+		store_db_close(&b->db[lane]);
+}
+
+const struct store_backend store_sqlite = {
+	.name = "sqlite",
+	.make = sqlite_make,
+	.destroy = sqlite_destroy,
+	.n_lanes = sqlite_n_lanes,
+	.lane_of = sqlite_lane_of,
+	.group = sqlite_group,
+	.slice = sqlite_slice,
+	.leave = sqlite_leave,
+};

@@ -1,0 +1,219 @@
+/*
+ * What the files of the SQLite backend share: a connection with its prepared statements, rows of
+ * unknown origin made safe, the operations by subject.
+ * Runs on: lane. Nothing outside of src/store includes this, but for its tests.
+ *
+ * Times are stored as INTEGER milliseconds since 1970 (UTC), in every column whose name ends in
+ * _at, and in at, due, until and date; INT64_MAX stands for never.
+ */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coldmail/mem.h"
+#include "coldmail/store.h"
+#include "coldmail/str.h"
+#include "sqlite_statements.h"
+#include "store_private.h"
+
+/* ---- connections (sqlite_db.c) ---------------------------------------------------------------- */
+
+enum store_plan { STORE_PLAN_NONE, STORE_PLAN_SEEK, STORE_PLAN_SMALL, STORE_PLAN_PAGE };
+
+enum store_sql {
+#define X(name, plan, sql) STORE_SQL_##name,
+	STORE_STATEMENTS(X)
+#undef X
+		STORE_SQL_COUNT
+};
+
+struct store_sql_text {
+	const char *name, *text;
+	enum store_plan plan;
+};
+extern const struct store_sql_text store_sql_texts[STORE_SQL_COUNT];
+
+struct store_db {
+	sqlite3 *h; /* owned; NULL: not open */
+	sqlite3_stmt *stmts[STORE_SQL_COUNT]; /* owned: prepared when first used */
+	enum store_sql used[STORE_SQL_COUNT]; /* since the last store_db_release() */
+	size_t n_used;
+	bool in_use[STORE_SQL_COUNT];
+	int err; /* of this operation; the calls below do nothing while it is set */
+	bool is_broken; /* it is the database's: the whole group fails */
+	char why[256];
+	const uint8_t *person_secret; /* borrowed: from the backend */
+};
+
+enum store_db_kind { STORE_DB_WRITER, STORE_DB_READER };
+
+/* Opens PATH, which must exist. On failure db->err, db->why say why, and nothing is open. */
+int store_db_open(struct store_db *db, const char *path, enum store_db_kind kind,
+	int64_t timeout_ms) __attribute__((warn_unused_result));
+void store_db_close(struct store_db *db); /* rolls back what is open */
+/* RC of the last call on the connection: sets err, is_broken and why. Returns err. */
+int store_db_fail(struct store_db *db, int rc, const char *doing);
+
+/* A bound value; the first is ?1. */
+struct store_val {
+	enum { STORE_VAL_END, STORE_VAL_TEXT, STORE_VAL_INT, STORE_VAL_NUM, STORE_VAL_BLOB } type;
+	union {
+		const char *t; /* NULL is NULL */
+		int64_t i;
+		double d;
+		const void *b;
+	} u;
+	size_t n;
+};
+/* clang-format off */
+#define SQL_T(v)       { .type = STORE_VAL_TEXT, .u.t = (v) }
+#define SQL_I(v)       { .type = STORE_VAL_INT, .u.i = (int64_t)(v) }
+#define SQL_D(v)       { .type = STORE_VAL_NUM, .u.d = (v) }
+#define SQL_B(p, size) { .type = STORE_VAL_BLOB, .u.b = (p), .n = (size) }
+/* clang-format on */
+/* The first one is there so that the list may be empty. */
+#define SQL_VALS(...)                                                                              \
+	((const struct store_val[]){ { STORE_VAL_END }, ##__VA_ARGS__, { STORE_VAL_END } } + 1)
+
+/* Runs a statement to its end; how many rows it changed, -1 with db->err. Values are borrowed until
+ * it returns. */
+#define store_db_run(db, sql, ...) store_db_run_v((db), (sql), SQL_VALS(__VA_ARGS__))
+int store_db_run_v(struct store_db *db, enum store_sql sql, const struct store_val *v);
+/* The first row; NULL: none (or db->err). Values are borrowed until store_db_release(). A second start of
+ * the same statement ends the first. */
+#define store_db_find(db, sql, ...) store_db_find_v((db), (sql), SQL_VALS(__VA_ARGS__))
+sqlite3_stmt *store_db_find_v(struct store_db *db, enum store_sql sql, const struct store_val *v);
+/* The row after it; false at the end. */
+bool store_db_next(struct store_db *db, sqlite3_stmt *st);
+/* The first column of the first row as an integer; OTHERWISE without one. */
+#define store_db_int(db, otherwise, sql, ...)                                                      \
+	store_db_int_v((db), (otherwise), (sql), SQL_VALS(__VA_ARGS__))
+int64_t store_db_int_v(
+	struct store_db *db, int64_t otherwise, enum store_sql sql, const struct store_val *v);
+/* Ends every statement in use. */
+void store_db_release(struct store_db *db);
+
+/* ---- rows (sqlite_row.c) ---------------------------------------------------------------------- */
+
+/* A row being read: any column may hold any type, or nonsense. OK becomes false when one could not
+ * be used; what is returned then is harmless. */
+struct store_row {
+	sqlite3_stmt *st;
+	struct mem_arena *arena;
+	int col; /* the next column */
+	bool ok;
+};
+
+const char *store_row_text(struct store_row *row); /* never NULL; NULL reads "" */
+int64_t store_row_int(struct store_row *row, int64_t otherwise); /* NULL reads OTHERWISE */
+double store_row_num(struct store_row *row);
+
+/* The columns are those of STORE_LEAD_COLS, STORE_EMAIL_COLS, STORE_ATTEMPT_COLS. false: the row
+ * cannot be worked with. RET is filled in any case: an unreadable lead as held(bad_record), an
+ * unreadable attempt as uncertain, which is what must be assumed. */
+bool store_row_lead(sqlite3_stmt *st, struct mem_arena *a, struct lead *ret);
+bool store_row_email(sqlite3_stmt *st, struct mem_arena *a, struct store_email *ret);
+void store_row_attempt(sqlite3_stmt *st, struct mem_arena *a, struct store_attempt *ret);
+void store_row_suppression(sqlite3_stmt *st, struct mem_arena *a, struct store_suppression *ret);
+
+/* The fields that have no column, as a JSON object; the caller owns it. */
+char *store_row_extra(const struct lead_var *vars, size_t n);
+bool store_row_is_column(const char *name);
+
+/* V with room for one more element of SIZE bytes after the first N. It doubles when N is a power of
+ * two; memory it grew out of stays the arena's. */
+void *store_grown(struct mem_arena *a, void *v, size_t n, size_t size);
+
+/* "KEY#n" and "KEY#n!" in A. */
+const char *store_attempt_id(struct mem_arena *a, const char *key, int n);
+const char *store_slot_id(struct mem_arena *a, const char *key, int n);
+/* The middle of "campaign/person/step". */
+const char *store_key_person(struct mem_arena *a, const char *key);
+/* An id of our own that sorts by the time it was made. */
+#define STORE_ID 25
+void store_new_id(int64_t now_ms, char ret[STORE_ID]);
+
+/* ---- schema, keys (sqlite_schema.c) ----------------------------------------------------------- */
+
+/* One step brings the schema from version index to index + 1. */
+struct store_schema_step {
+	const char *sql;
+};
+extern const struct store_schema_step store_schema_steps[];
+extern const size_t store_schema_n;
+
+struct store_keys {
+	uint8_t person_secret[32], message_secret[32];
+	char store_id[33];
+};
+
+/* Brings the open file at PATH to the last of the N steps, with a copy of it beside it first unless
+ * it is new. RET_BACKUP: that copy's path, owned by the caller, or NULL. CM_EVERSION: it is newer. */
+int store_schema_migrate(struct store_db *db, const char *path,
+	const struct store_schema_step *steps, size_t n, char **ret_backup)
+	__attribute__((warn_unused_result));
+int store_schema_keys(struct store_db *db, struct store_keys *ret)
+	__attribute__((warn_unused_result));
+
+/* A copy of the whole file FROM at PATH, all at once, in the place of an older one. RET_WHY: owned by
+ * the caller. (sqlite_backup.c) */
+int store_copy_file(const char *from, const char *path, char **ret_why)
+	__attribute__((warn_unused_result));
+
+/* ---- operations ------------------------------------------------------------------------------- */
+
+/* Each runs inside a savepoint of the group's transaction and returns the request's err; a database
+ * error is in db->err. What it changed is undone when it fails. */
+typedef int store_op_fn(struct store_db *db, struct store_req *r);
+
+/* sqlite_leads.c, sqlite_claim.c, sqlite_import.c */
+store_op_fn store_op_ping, store_op_import, store_op_claim, store_op_lead_set, store_op_recover,
+	store_op_wake, store_op_lead_act;
+/* sqlite_ledger.c, sqlite_draft.c */
+store_op_fn store_op_draft, store_op_reserve, store_op_slot, store_op_outcome, store_op_void,
+	store_op_resolve;
+/* sqlite_facts.c */
+store_op_fn store_op_suppress_add, store_op_suppress_remove, store_op_control_set;
+/* sqlite_reads.c */
+store_op_fn store_op_open_attempts, store_op_controls, store_op_mailbox_use, store_op_tally,
+	store_op_lead_get, store_op_lead_list, store_op_sends, store_op_suppress_check,
+	store_op_suppress_list, store_op_next_due;
+
+/* Where a lead goes (sqlite_leads.c). FROM: only when it is in that state; NULL: from any. False:
+ * it is not. */
+bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
+	const enum lead_state *from, const char *error);
+/* n_sent, last_sent_at and status as the ledger implies for PERSON. */
+void store_lead_recount(struct store_db *db, const char *lead_id, const char *person);
+bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by, const char *value,
+	struct lead *ret, bool *ret_ok);
+
+/* Facts (sqlite_facts.c). In A; NULL: none. */
+const char *store_fact_suppressed(
+	struct store_db *db, struct mem_arena *a, const char *address, const char *person);
+const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const char *person,
+	const char *campaign, int64_t since_ms);
+/* Adds a suppression; true: it is new. */
+bool store_fact_suppress(struct store_db *db, const struct store_suppression *s, int64_t now_ms);
+/* The slots of open attempts, taken away from their senders. */
+enum store_slot store_fact_void(struct store_db *db, struct mem_arena *a, const char *attempt,
+	const char *why, int64_t now_ms); /* ATTEMPT: KEY#n; NONE: there is no such attempt */
+void store_fact_void_person(struct store_db *db, struct store_req *r, const char *person,
+	const char *why, struct store_voids *ret);
+
+/* ---- long work in slices ---------------------------------------------------------------------- */
+
+#define STORE_SLICE_US 40000 /* of the 50 ms that a slice may take */
+
+/* One slice; true: finished, r->err says how. WRITER is the writer lane's connection. */
+bool store_slice_audit(struct store_db *writer, const char *path, struct store_req *r);
+bool store_slice_backup(const char *path, struct store_req *r);
+bool store_slice_quick_check(const char *path, struct store_req *r);
+
+#define STORE_BUSY_MS 2000 /* how long a connection of their own waits for a foreign writer */
+
+/* A file's directory, made durable after a file in it appeared or got its name. false: errno. */
+bool store_sync_dir_of(const char *path);
