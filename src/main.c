@@ -112,22 +112,6 @@ static void parse_arguments(int argc, char **argv)
 
 /* ---- configuration ------------------------------------------------------------------------------ */
 
-/* smtp://HOST[:PORT] where HOST can only be this machine. */
-static bool is_loopback(const char *url)
-{
-	const char *host = strstr(url, "://");
-	size_t n;
-
-	if (!host)
-		return false;
-	host += 3;
-	if (*host == '[')
-		return str_starts(host, "[::1]");
-	n = strcspn(host, ":/");
-	return (n == 9 && str_istarts(host, "localhost")) ||
-	       (str_starts(host, "127.") && strspn(host, "0123456789.") == n);
-}
-
 static bool print_problems(FILE *to, const struct conf_problems *p)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -157,7 +141,7 @@ static void load_configuration(void)
 		exit(CM_EXIT_OK);
 	}
 	for (size_t i = 0; app.fast_forward && i < app.conf->n_mailboxes; i++)
-		if (!is_loopback(app.conf->mailboxes[i].smtp))
+		if (!app.conf->mailboxes[i].is_loopback)
 			die(CM_EXIT_USAGE,
 				"--fast-forward is refused: %s is not a server on loopback, and "
 				"time that "
