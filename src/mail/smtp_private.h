@@ -67,8 +67,10 @@ void mail_dot_stuff(struct str *out, const char *bytes, size_t n);
 	X(RCPT, "rcpt")                                                                            \
 	X(DATA, "data")                                                                            \
 	X(DRAIN_RCPT, "drain_rcpt")                                                                \
-	X(DRAIN_DATA, "drain_data") X(LONE_DOT, "lone_dot") X(BODY, "body") X(AT_DOT, "at_dot")    \
-		X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit") X(GONE, "gone")
+	X(DRAIN_DATA, "drain_data")                                                                \
+	X(LONE_DOT, "lone_dot")                                                                    \
+	X(BODY, "body")                                                                            \
+	X(AT_DOT, "at_dot") X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit") X(GONE, "gone")
 enum smtp_state {
 #define X(name, text) SMTP_##name,
 	SMTP_STATES(X)
