@@ -37,6 +37,7 @@ static struct {
 	char *path; /* owned */
 	struct conn *conns;
 	uint64_t last_id;
+	bool has_resumed; /* since the last MHD_run() */
 } ctl;
 
 /* ---- answers ----------------------------------------------------------------------------------- */
@@ -75,6 +76,8 @@ static void on_answer(uint64_t asker, unsigned status, char *body)
 	c->answer = body;
 	c->asleep = false;
 	MHD_resume_connection(c->mhd);
+	ctl.has_resumed = true; /* without a thread of its own, MHD does not notice */
+	loop_timer_in(&ctl.timer, 0);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
@@ -167,8 +170,11 @@ static void turn(void *arg)
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	(void)arg;
+	ctl.has_resumed = false;
 	MHD_run(ctl.mhd);
-	if (MHD_get_timeout(ctl.mhd, &ms) == MHD_YES)
+	if (ctl.has_resumed) /* answered at once */
+		loop_timer_in(&ctl.timer, 0);
+	else if (MHD_get_timeout(ctl.mhd, &ms) == MHD_YES)
 		loop_timer_in(&ctl.timer, (int64_t)ms);
 	else
 		loop_timer_cancel(&ctl.timer);
