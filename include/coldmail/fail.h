@@ -10,5 +10,5 @@
 #ifdef CM_FAILPOINTS
 void fail_point(const char *name);
 #else
-#define fail_point(name) ((void)0)
+#define fail_point(name) ((void)(name))
 #endif
