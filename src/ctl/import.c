@@ -26,8 +26,8 @@
 	X(ADDED, "added")                                                                          \
 	X(UPDATED, "updated")                                                                      \
 	X(DUPLICATE, "duplicate")                                                                  \
-	X(SUPPRESSED, "suppressed") X(CONTACTED, "contacted") X(INVALID, "invalid")                \
-		X(VALID, "valid")
+	X(SUPPRESSED, "suppressed")                                                                \
+	X(CONTACTED, "contacted") X(INVALID, "invalid") X(VALID, "valid")
 enum result {
 #define X(name, text) RESULT_##name,
 	RESULTS(X)
@@ -262,7 +262,7 @@ static void print_json(struct import *im)
 	ctl_print_json(o);
 }
 
-static void print_end(struct import *im)
+static void print_end(struct import *im, int status)
 {
 	sort_problems(im);
 	if (im->c->json) {
@@ -365,7 +365,7 @@ static int import(const struct ctl *c)
 		signal(SIGINT, on_interrupt);
 		status = read_all(&im);
 		end_bar(&im);
-		print_end(&im);
+		print_end(&im, status);
 		if (!status && interrupted)
 			status = CM_EXIT_NO;
 	}

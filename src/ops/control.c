@@ -33,6 +33,7 @@ static struct {
 	struct MHD_Daemon *mhd; /* owned */
 	ev_io io;
 	struct loop_timer timer;
+	struct loop_defer kick;
 	int listen_fd;
 	char *path; /* owned */
 	struct conn *conns;
@@ -61,6 +62,8 @@ static enum MHD_Result refuse(struct conn *c, unsigned status, const char *text)
 	c->answer = ops_error_body(CM_EXIT_USAGE, text);
 	return send_answer(c);
 }
+
+static void turn(void *arg);
 
 static void on_answer(uint64_t asker, unsigned status, char *body)
 {
@@ -216,7 +219,6 @@ void ops_control_stop(void)
 	if (!ctl.mhd)
 		return;
 	ev_io_stop(loop_ev(), &ctl.io);
-	loop_timer_cancel(&ctl.timer);
 	MHD_quiesce_daemon(ctl.mhd);
 	ops_socket_close(ctl.listen_fd, ctl.path);
 	for (struct conn *c = ctl.conns, *next; c; c = next) {
@@ -229,6 +231,8 @@ void ops_control_stop(void)
 	/* Wakes them and writes what their sockets take at once. */
 	for (int i = 0; i < 3; i++)
 		MHD_run(ctl.mhd);
+	loop_timer_cancel(&ctl.timer);
+	loop_defer_cancel(&ctl.kick);
 	MHD_stop_daemon(ctl.mhd);
 	free(ctl.path);
 	ctl.mhd = NULL;
