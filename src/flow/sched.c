@@ -198,9 +198,19 @@ static void look_ahead(int64_t now)
 	}
 }
 
+/* A mailbox whose past the ledger has not told yet is closed, but not for long. */
+static bool knows_mailboxes(void)
+{
+	for (size_t i = 0; i < mailbox_count(); i++)
+		if (!mailbox_has_history(mailbox_at(i)))
+			return false;
+	return true;
+}
+
 static bool is_quiet(void)
 {
-	return !flow.claims && !flow.waking && !g_hash_table_size(flow.items) && !flow.store_down;
+	return knows_mailboxes() && !flow.claims && !flow.waking &&
+	       !g_hash_table_size(flow.items) && !flow.store_down;
 }
 
 static void set_timer(int64_t now)

@@ -66,7 +66,7 @@ static void add_process(struct question *q)
 	if (flow.store_down || !flow.opened)
 		add(q, "store", "store_down", true, CLOCK_NEVER_MS, "%s",
 			s.why ? s.why : "it has not answered yet");
-	if (flow.draining)
+	if (flow.draining && !flow.finished)
 		add(q, "coldmail", "draining", false, CLOCK_NEVER_MS, "it is stopping");
 	if (flow_is_paused("all", NULL))
 		add(q, "coldmail", "campaign_paused", false, CLOCK_NEVER_MS,
