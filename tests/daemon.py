@@ -4,10 +4,12 @@ import contextlib
 import csv
 import http.client
 import json
+import pathlib
 import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 
 import pytest
 
@@ -74,7 +76,10 @@ class Coldmail:
                 pytest.fail(f"missing: {program} (make {program})", pytrace=False)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.conf, self.log = folder, folder / "coldmail.conf", folder / "log"
-        self.store, self.socket = folder / "store.db", folder / "control.sock"
+        self.store = folder / "store.db"
+        # The path of a socket may have 107 bytes, and pytest's folders are long.
+        self._short = tempfile.TemporaryDirectory(prefix="coldmail-")
+        self.socket = pathlib.Path(self._short.name) / "control"
         self.process = None
         for step in ("intro", "nudge", "last"):
             self.template(step)

@@ -76,6 +76,7 @@ def kill_at(name, imported, folder):
         with server:
             coldmail.spawn("--until-idle", environment=at(name, n))
             status = coldmail.wait()
+            assert status in (0, 75, -signal.SIGKILL), coldmail.tail()
             assert status == -signal.SIGKILL or n > 1, f"{name} was not passed"
             finish(server, coldmail)
         if status != -signal.SIGKILL:
