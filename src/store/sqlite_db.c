@@ -57,6 +57,10 @@ static int meaning(int rc, int os_errno)
 int store_db_fail(struct store_db *db, int rc, const char *doing)
 {
 	int os_errno = db->h ? sqlite3_system_errno(db->h) : 0;
+
+	/* SQLite does not keep the cause of a COMMIT that could not be written; errno still does. */
+	if (!os_errno && (rc & 0xff) == SQLITE_IOERR)
+		os_errno = errno;
 	const char *text = db->h ? sqlite3_errmsg(db->h) : sqlite3_errstr(rc);
 
 	if (db->err)
@@ -198,6 +202,7 @@ int store_db_run_v(struct store_db *db, enum store_sql sql, const struct store_v
 
 	if (!st)
 		return -1;
+	errno = 0;
 	int rc = sqlite3_step(st);
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		store_db_fail(db, rc, store_sql_texts[sql].name);
@@ -223,6 +228,7 @@ bool store_db_next(struct store_db *db, sqlite3_stmt *st)
 {
 	if (db->err)
 		return false;
+	errno = 0;
 	int rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
 		return true;

@@ -35,8 +35,9 @@ struct rig_backend {
 	const char *name;
 	/* Fills CONF for a store that lives in DIR. */
 	void (*conf)(const char *dir, struct store_conf *conf);
-	/* Puts VALUE (an SQL literal) into a field of the rows of TABLE, behind the store's back. */
-	void (*poke)(const char *table, const char *field, const char *value);
+	/* Puts VALUE (an SQL literal) into a field of the rows of TABLE that fit WHERE (SQL), behind
+	 * the store's back. */
+	void (*poke)(const char *table, const char *field, const char *value, const char *where);
 	/* Counts rows: TABLE, and a condition in SQL. */
 	int64_t (*count)(const char *table, const char *where);
 };
@@ -120,6 +121,10 @@ static void rig_done(void)
 {
 	store_done_all();
 	loop_done();
+}
+
+static void rig_forget(void)
+{
 	while (rig.n_kept) {
 		struct store_req *r = rig.kept[--rig.n_kept];
 
@@ -156,6 +161,7 @@ UNUSED static void rig_setup(void)
 UNUSED static void rig_teardown(void)
 {
 	rig_done();
+	rig_forget();
 	rig_remove_dir();
 }
 
@@ -500,9 +506,10 @@ UNUSED static void rig_sqlite_exec(const char *sql)
 	sqlite3_close(h);
 }
 
-static void rig_sqlite_poke(const char *table, const char *field, const char *value)
+static void rig_sqlite_poke(
+	const char *table, const char *field, const char *value, const char *where)
 {
-	char *sql = xasprintf("UPDATE %s SET \"%s\" = %s", table, field, value);
+	char *sql = xasprintf("UPDATE %s SET \"%s\" = %s WHERE %s", table, field, value, where);
 
 	rig_sqlite_exec(sql);
 	free(sql);

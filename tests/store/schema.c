@@ -1,0 +1,143 @@
+/*
+ * The way from one schema to the next: a copy first, each step whole or not at all, nothing lost.
+ */
+#include "rig.h"
+
+#include "store/store_sqlite.h"
+
+static struct store_schema_step steps[3];
+
+static void setup(void)
+{
+	rig_setup();
+	rig_sent("bob@x.com");
+	rig_done(); /* what follows is the only user of the file */
+	steps[0] = store_schema_steps[0];
+	steps[1].sql = "CREATE TABLE second (x); ALTER TABLE leads ADD COLUMN score INTEGER";
+	steps[2].sql = "CREATE TABLE third (x)";
+}
+
+static void teardown(void)
+{
+	rig_init();
+	rig_teardown();
+}
+
+static int migrate(size_t n, char **ret_backup)
+{
+	struct store_db db = { 0 };
+
+	ck_assert_int_eq(store_db_open(&db, rig.path, STORE_DB_WRITER, 1000), CM_OK);
+	int err = store_schema_migrate(&db, rig.path, steps, n, ret_backup);
+	store_db_close(&db);
+	return err;
+}
+
+static int64_t ask(const char *path, const char *sql)
+{
+	sqlite3 *h = NULL;
+	sqlite3_stmt *st = NULL;
+
+	ck_assert_int_eq(sqlite3_open_v2(path, &h, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(h, sql, -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+	int64_t v = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(h);
+	return v;
+}
+
+#define VERSION "SELECT value FROM meta WHERE name = 'schema'"
+#define TABLES  "SELECT count(*) FROM sqlite_schema WHERE name IN ('second', 'third')"
+
+START_TEST(an_older_file_is_copied_and_brought_on)
+{
+	char *backup = NULL, *expected = xasprintf("%s.v1-backup", rig.path);
+	struct stat st;
+
+	ck_assert_int_eq(migrate(3, &backup), CM_OK);
+	ck_assert_str_eq(backup, expected);
+	ck_assert_int_eq(stat(backup, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	ck_assert_int_eq(ask(backup, VERSION), 1);
+	ck_assert_int_eq(ask(backup, TABLES), 0);
+	ck_assert_int_eq(ask(backup, "SELECT count(*) FROM emails WHERE outcome = 'sent'"), 1);
+	ck_assert_int_eq(ask(rig.path, VERSION), 3);
+	ck_assert_int_eq(ask(rig.path, TABLES), 2);
+	ck_assert_int_eq(ask(rig.path, "SELECT count(*) FROM emails WHERE outcome = 'sent'"), 1);
+	free(backup);
+	free(expected);
+}
+END_TEST
+
+START_TEST(a_file_that_is_up_to_date_is_left_alone)
+{
+	char *backup = NULL;
+
+	ck_assert_int_eq(migrate(1, &backup), CM_OK);
+	ck_assert_ptr_null(backup);
+	ck_assert_int_eq(ask(rig.path, VERSION), 1);
+}
+END_TEST
+
+START_TEST(a_step_that_fails_leaves_the_version_before)
+{
+	char *backup = NULL;
+
+	steps[2].sql = "CREATE TABLE third (x); CREATE TABLE third (y)";
+	ck_assert_int_eq(migrate(3, &backup), CM_ESTORE);
+	ck_assert_ptr_null(backup);
+	ck_assert_int_eq(ask(rig.path, VERSION), 2);
+	ck_assert_int_eq(ask(rig.path, TABLES), 1);
+	steps[2].sql = "CREATE TABLE third (x)";
+	ck_assert_int_eq(migrate(3, &backup), CM_OK);
+	ck_assert_int_eq(ask(backup, VERSION), 2);
+	ck_assert_int_eq(ask(rig.path, VERSION), 3);
+	free(backup);
+}
+END_TEST
+
+START_TEST(without_a_copy_nothing_is_changed)
+{
+	char *backup = NULL, *in_the_way = xasprintf("%s.v1-backup.tmp", rig.path);
+
+	ck_assert_int_eq(mkdir(in_the_way, 0700), 0);
+	ck_assert_int_eq(migrate(3, &backup), CM_EIO);
+	ck_assert_int_eq(ask(rig.path, VERSION), 1);
+	ck_assert_int_eq(ask(rig.path, TABLES), 0);
+	free(in_the_way);
+}
+END_TEST
+
+START_TEST(a_newer_file_is_refused)
+{
+	char *backup = NULL;
+
+	ck_assert_int_eq(migrate(3, &backup), CM_OK);
+	free(backup);
+	backup = NULL;
+	ck_assert_int_eq(migrate(2, &backup), CM_EVERSION);
+	ck_assert_ptr_null(backup);
+	ck_assert_int_eq(ask(rig.path, VERSION), 3);
+}
+END_TEST
+
+static Suite *make(const char *backend)
+{
+	Suite *s = suite_create(backend);
+	TCase *t = tcase_create("schema");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, an_older_file_is_copied_and_brought_on);
+	tcase_add_test(t, a_file_that_is_up_to_date_is_left_alone);
+	tcase_add_test(t, a_step_that_fails_leaves_the_version_before);
+	tcase_add_test(t, without_a_copy_nothing_is_changed);
+	tcase_add_test(t, a_newer_file_is_refused);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return rig_main(make);
+}
