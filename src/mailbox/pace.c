@@ -5,6 +5,8 @@
  */
 #include "pace.h"
 
+#include <stdbool.h>
+
 #include "coldmail/clock.h"
 #include "coldmail/mem.h"
 
@@ -35,10 +37,21 @@ static int64_t slot_at(const struct mailbox_pace *p, size_t i)
 	return p->ring[(p->head + i) % (size_t)p->limit];
 }
 
+static void draw_gap(struct mailbox_pace *p)
+{
+	uint64_t span = (uint64_t)(p->gap_max_ms - p->gap_min_ms) + 1;
+
+	p->not_before_ms = p->last_ms + p->gap_min_ms + (int64_t)(draw(&p->seed) % span);
+}
+
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit)
 {
+	bool is_other_gap = gap_min_ms != p->gap_min_ms || gap_max_ms != p->gap_max_ms;
+
 	p->gap_min_ms = gap_min_ms;
 	p->gap_max_ms = gap_max_ms;
+	if (is_other_gap && p->last_ms)
+		draw_gap(p); /* the one under way was drawn from the old range */
 	if (p->ring && limit == p->limit)
 		return;
 	int64_t *ring = xcalloc((size_t)limit, sizeof *ring);
@@ -55,8 +68,6 @@ void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_ma
 
 void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 {
-	uint64_t span = (uint64_t)(p->gap_max_ms - p->gap_min_ms) + 1;
-
 	if (at_ms < p->last_ms)
 		at_ms = p->last_ms; /* the clock stepped back */
 	if (p->n == (size_t)p->limit) {
@@ -66,7 +77,7 @@ void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 		p->ring[(p->head + p->n++) % (size_t)p->limit] = at_ms;
 	}
 	p->last_ms = at_ms;
-	p->not_before_ms = p->last_ms + p->gap_min_ms + (int64_t)(draw(&p->seed) % span);
+	draw_gap(p);
 }
 
 size_t mailbox_pace_since(const struct mailbox_pace *p, int64_t since_ms)

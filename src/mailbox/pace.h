@@ -20,7 +20,7 @@ struct mailbox_pace {
 
 void mailbox_pace_init(struct mailbox_pace *p, uint64_t seed);
 void mailbox_pace_done(struct mailbox_pace *p);
-/* New limits; what was counted stays counted. */
+/* New limits; what was counted stays counted, and a new range of gaps counts from the last slot. */
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit);
 /* A slot was taken at AT_MS: counts for the day and draws the next gap. */
 void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms);
