@@ -1,0 +1,265 @@
+"""What an operator presses, and signals: pause and resume, start, reload, stop, a second daemon."""
+import os
+import resource
+import signal
+import time
+
+import oracle
+from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
+from fake_smtp import FakeSmtp
+from support import wait_until
+
+
+def binding(coldmail, *subject):
+    return [r["reason"] for r in coldmail.ctl("why", *subject) if r["binds"]]
+
+
+# ---- pause and resume ---------------------------------------------------------------------------
+
+def test_a_pause_that_was_acknowledged_is_kept(tmp_path):
+    """Again and again in the middle of sending: nothing arrives afterwards but what the answer named."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot every 2 do delay 2"]) as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port, connections=3), campaign()) as coldmail:
+        coldmail.import_leads(addresses(3000))
+        coldmail.start()
+        control = coldmail.control()
+        named = 0
+        for what, name in [("all", ""), ("campaign", "founders"), ("mailbox", ALI)] * 12:
+            wait_until(lambda: coldmail.count("SELECT count(*) FROM attempts WHERE state = 'reserved'"),
+                       what="mails are under way")
+            answer = control.call("pause", what=what, name=name)
+            acknowledged = time.time() * 1000
+            named += len(answer["in_transmission"])
+            taken = {r[0] for r in coldmail.rows(
+                "SELECT message_id FROM attempts WHERE key || '#' || n IN (SELECT value FROM json_each(?))"
+                " AND slot = 0", str(answer["in_transmission"]).replace("'", '"'))}
+            time.sleep(0.03)
+            late = {m.message_id for m in server.mails() if m.ms > acknowledged}
+            assert late <= taken
+            control.call("resume", what=what, name=name)
+        assert named
+        assert coldmail.stop() == 0
+        oracle.check(coldmail, server.mails())
+
+
+def test_a_pause_survives_a_restart_and_why_names_it(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+        coldmail.import_leads(addresses(3))
+        for what, reason in [(("all",), "campaign_paused"), (("campaign", "founders"), "campaign_paused"),
+                             (("mailbox", ALI), "mailbox_paused")]:
+            coldmail.ctl("pause", *what)
+            coldmail.start()
+            assert binding(coldmail) == [reason]
+            coldmail.kill()
+            coldmail.start()
+            assert binding(coldmail) == [reason] and not server.mails()
+            coldmail.stop()
+            coldmail.ctl("resume", *what)
+        assert coldmail.run_until_idle()[0] == 0 and len(server.mails()) == 3
+
+
+def test_hold_and_release(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(2))
+        coldmail.ctl("leads", "hold", "LEAD0@take.example")
+        assert coldmail.run_until_idle()[0] == 75
+        assert [m.to[0] for m in server.mails()] == ["lead1@take.example"]
+        assert coldmail.states() == {("held", "operator"): 1, ("ended", "completed"): 1}
+        coldmail.ctl("leads", "release", "lead0@take.example")
+        assert coldmail.run_until_idle()[0] == 0
+        oracle.check(coldmail, server.mails())
+
+
+# ---- reload -------------------------------------------------------------------------------------
+
+def test_a_reload_changes_what_is_next_and_a_bad_file_changes_nothing(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()) as coldmail:
+        coldmail.import_leads(addresses(6))
+        coldmail.start()
+        coldmail.wait_sent(1)
+        good = coldmail.conf.read_text()
+
+        coldmail.conf.write_text(good + "gap = 1h\nmailbox {\n")  # case 59: an unknown key, and worse
+        done = coldmail.ctl("reload", status=None)
+        line = len(good.splitlines()) + 1
+        assert done.returncode == 78 and f"{coldmail.conf}:{line}: " in done.stdout + done.stderr
+        coldmail.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: [e for e in coldmail.events("config_reload") if f":{line}: " in e["error"]],
+                   what="a word about the bad file")
+        assert binding(coldmail) == ["mailbox_gap"]
+
+        coldmail.template("intro", "Subject: {{unclosed\n\nHi.\n")
+        coldmail.conf.write_text(good)
+        done = coldmail.ctl("reload", status=None)
+        assert done.returncode == 78 and "intro.tmpl:1" in done.stdout + done.stderr
+        coldmail.template("intro", "Subject: A new one\n\nHi.\n")
+
+        coldmail.configure(mailbox(ALI, server.port, gap="0s"), campaign())
+        assert coldmail.ctl("reload")
+        coldmail.wait_sent(6)
+        assert coldmail.stop() == 0
+        subjects = [server.data(m).split(b"Subject: ")[1].split(b"\r\n")[0] for m in server.mails()]
+        assert subjects == [b"intro for you"] + [b"A new one"] * 5
+        oracle.check(coldmail, server.mails())
+
+
+def test_case_26_leads_of_a_removed_campaign_wait_for_it(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign(), campaign("other")) as coldmail:
+        coldmail.import_leads(addresses(5))
+        coldmail.import_leads(addresses(3, "other.example"), "other")
+        coldmail.start()
+        coldmail.wait_sent(1)
+        coldmail.configure(mailbox(ALI, server.port, gap="0s"), campaign("other"))
+        coldmail.process.send_signal(signal.SIGHUP)
+        coldmail.wait_for("SELECT count(*) FROM leads WHERE campaign = 'other' AND state = 'ended'", 3)
+        waiting = coldmail.count("SELECT count(*) FROM leads WHERE campaign = 'founders' AND state = 'queued'")
+        assert waiting >= 4
+        assert "gone" in [c["state"] for c in coldmail.ctl("campaigns")]
+        assert coldmail.stop() == 0
+        assert coldmail.run_until_idle()[0] in (0, 75)
+        coldmail.configure(mailbox(ALI, server.port), campaign(), campaign("other"))
+        assert coldmail.run_until_idle()[0] == 0 and len(server.mails()) == 8
+        oracle.check(coldmail, server.mails())
+
+
+def test_a_removed_mailbox_finishes_its_mail(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot times 1 do delay 700"]) as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+        coldmail.import_leads(addresses(4))
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE slot = 1", 1)
+        coldmail.configure(mailbox(BEA, server.port), campaign(mailboxes=(BEA,)))
+        coldmail.ctl("reload")
+        coldmail.wait_sent(4)
+        assert coldmail.stop() == 0
+        assert [m.sender for m in server.mails()].count(ALI) == 1
+        oracle.check(coldmail, server.mails())
+
+
+# ---- stop ---------------------------------------------------------------------------------------
+
+def slow_dot(coldmail, server, ms):
+    """One mail is past its dot, and the server takes its time."""
+    server.set_rules(f"on dot do delay {ms}")
+    coldmail.import_leads(addresses(3))
+    coldmail.start()
+    coldmail.wait_for("SELECT count(*) FROM attempts WHERE slot = 1", 1)
+
+
+def test_case_09_a_stop_waits_for_the_word_on_a_mail_past_its_dot(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+        slow_dot(coldmail, server, 700)
+        assert coldmail.stop() == 0
+        assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'sent'") == 1
+        assert len(server.mails()) == 1
+        oracle.check(coldmail, server.mails())
+        server.set_rules()
+        assert coldmail.run_until_idle()[0] == 0 and len(server.mails()) == 3
+
+
+def test_a_stop_ends_after_stop_timeout_and_calls_it_uncertain(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, "stop_timeout = 300ms\n", mailbox(ALI, server.port), campaign()) as coldmail:
+        slow_dot(coldmail, server, 60000)
+        assert coldmail.stop(5) == 0
+        assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'uncertain'") == 1
+        assert coldmail.ctl("sends", "--outcome", "uncertain")[0]["to"]
+        server.set_rules()
+        assert coldmail.run_until_idle()[0] == 75 and len(server.mails()) == 2
+        oracle.check(coldmail, server.mails())
+
+
+def test_a_second_signal_ends_it_now_and_the_ledger_holds(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+        slow_dot(coldmail, server, 60000)
+        coldmail.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: coldmail.events("draining"), what="the first signal is heard")
+        assert coldmail.ctl("status")["scheduler"]["running"] is False
+        coldmail.process.send_signal(signal.SIGINT)
+        assert coldmail.wait(2) == 0
+        server.set_rules()
+        assert coldmail.run_until_idle()[0] == 75
+        assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'uncertain'") == 1
+        oracle.check(coldmail, server.mails())
+
+
+# ---- one store ----------------------------------------------------------------------------------
+
+def test_case_13_a_second_daemon_on_the_store_exits_75_and_sends_nothing(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()) as first:
+        first.import_leads(addresses(5))
+        first.start()
+        first.wait_sent(1)
+        second = Coldmail(tmp_path / "second", mailbox(ALI, server.port), campaign())
+        second.store = first.store
+        second.configure(mailbox(ALI, server.port), campaign())
+        second.spawn()
+        assert second.wait(10) == 75 and "another process uses this store" in second.tail()
+        assert len(server.mails()) == 1 and first.is_running()
+        first.kill()  # a lock that dies with its holder
+        assert second.run_until_idle()[0] == 0 and len(server.mails()) == 5
+        oracle.check(second, server.mails())
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(1))
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE meta SET value = 999 WHERE name = 'schema'")
+        before = coldmail.store.read_bytes()
+        coldmail.spawn()
+        assert coldmail.wait(10) == 78 and "made by a newer coldmail" in coldmail.tail()
+        assert coldmail.store.read_bytes() == before and not server.mails()
+
+
+# ---- a start ------------------------------------------------------------------------------------
+
+def test_case_20_leases_of_a_dead_process_are_taken_back(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(600))
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE leads SET state = 'in_flight', claimed_by = 'host:1:dead'")
+        assert coldmail.run_until_idle()[0] == 0 and len(server.mails()) == 600
+        oracle.check(coldmail, server.mails())
+
+
+def test_case_59_unknown_keys_and_bad_values_end_the_start_with_their_lines(tmp_path):
+    coldmail = Coldmail(tmp_path, 'mailbox "x" { smpt = "smtp://127.0.0.1" }\ndaily_limit = many\n')
+    for arguments in ([], ["--check"], ["--until-idle"]):
+        coldmail.log.unlink(missing_ok=True)
+        coldmail.spawn(*arguments)
+        assert coldmail.wait(10) == 78
+        assert "smpt" in coldmail.tail() and "daily_limit" in coldmail.tail()
+    assert not coldmail.store.exists()
+
+
+def test_an_idle_daemon_hardly_wakes_up_and_is_small(tmp_path):
+    """With leads that wait for a gap: at most 5 wake-ups a second."""
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()) as coldmail:
+        coldmail.import_leads(addresses(100))
+        coldmail.start()
+        coldmail.wait_sent(1)
+        time.sleep(0.3)
+        pid = coldmail.process.pid
+
+        def switches():
+            return sum(int(line.split()[1])
+                       for task in os.listdir(f"/proc/{pid}/task")
+                       for line in open(f"/proc/{pid}/task/{task}/status", encoding="ascii")
+                       if line.startswith("voluntary_ctxt_switches"))
+        before = switches()
+        time.sleep(2)
+        assert switches() - before <= 10
+        pages = int(open(f"/proc/{pid}/statm", encoding="ascii").read().split()[1])
+        assert pages * resource.getpagesize() < 32 << 20
+        assert coldmail.stop() == 0
