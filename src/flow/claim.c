@@ -149,7 +149,7 @@ static void batch_unref(struct flow_batch *b)
 static struct store_req *claim_new(
 	struct flow_campaign *c, enum lead_stage stage, size_t n, store_done *done)
 {
-	struct store_req *r = store_req_new(STORE_CLAIM, done, 0, flow_plan_ref(flow.plan));
+	struct store_req *r = store_req_new(STORE_CLAIM, done, c->fed, flow_plan_ref(flow.plan));
 	int64_t recontact = c->conf->recontact_ms;
 
 	r->u.claim.campaign = mem_arena_dup(&r->arena, c->name);
@@ -204,7 +204,7 @@ static void on_drafts(struct store_req *r)
 	struct flow_batch *b = batch_of(r);
 
 	c->drafting = false;
-	if (!r->err && r->u.claim.n < r->u.claim.max)
+	if (!r->err && r->id == c->fed)
 		c->draft_after_ms = r->u.claim.next_due_ms;
 	for (size_t i = 0; !r->err && i < r->u.claim.n; i++)
 		enter_draft(plan, b, &r->u.claim.v[i]);
@@ -279,7 +279,7 @@ static void on_sends(struct store_req *r)
 	struct flow_batch *b = batch_of(r);
 
 	s->claiming = false;
-	if (!r->err && r->u.claim.n < r->u.claim.max)
+	if (!r->err && r->id == c->fed)
 		flow_sched_feed_of(c, s->address)->send_after_ms = r->u.claim.next_due_ms;
 	for (size_t i = 0; !r->err && i < r->u.claim.n; i++)
 		enter_send(plan, b, s, &r->u.claim.v[i]);

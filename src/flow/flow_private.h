@@ -105,6 +105,7 @@ struct flow_campaign {
 	bool started, paused;
 	bool drafting; /* a claim for drafts is under way */
 	int64_t draft_after_ms; /* wall: nothing to draft before */
+	uint64_t fed; /* counts what came in: a claim's "nothing more" may be out of date */
 	GHashTable *feeds; /* owned: mailbox address -> struct flow_feed, owned */
 };
 

@@ -42,6 +42,7 @@ struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbo
 
 void flow_sched_feed(struct flow_campaign *c, const char *mailbox)
 {
+	c->fed++;
 	if (*mailbox)
 		flow_sched_feed_of(c, mailbox)->send_after_ms = 0;
 	else
@@ -51,6 +52,7 @@ void flow_sched_feed(struct flow_campaign *c, const char *mailbox)
 
 void flow_sched_draft_at(struct flow_campaign *c, int64_t wall_ms)
 {
+	c->fed++;
 	if (wall_ms < c->draft_after_ms)
 		c->draft_after_ms = wall_ms;
 	flow_sched_soon();
@@ -68,6 +70,7 @@ void flow_poke(void)
 	for (guint i = 0; i < flow.campaigns->len; i++) {
 		struct flow_campaign *c = flow.campaigns->pdata[i];
 
+		c->fed++;
 		c->draft_after_ms = 0;
 		g_hash_table_remove_all(c->feeds);
 	}
