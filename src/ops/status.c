@@ -6,6 +6,7 @@
 #include "ops_private.h"
 
 #include "coldmail/clock.h"
+#include "coldmail/loop.h"
 #include "coldmail/str.h"
 
 static int64_t started_ms; /* boot time */
@@ -86,6 +87,8 @@ static void add_scheduler(cJSON *out)
 	ops_json_time(o, "last_tick", f.last_tick_ms);
 	ops_json_time(o, "next_due", f.next_due_ms);
 	ops_json_whole(o, "in_flight", (int64_t)f.in_flight);
+	cJSON_AddNumberToObject(
+		o, "loop_stall_max_seconds", (double)loop_stats().stall_max_us / 1e6);
 }
 
 static void add_mailboxes(cJSON *out)
