@@ -1,0 +1,109 @@
+"""When mails go out: gaps, daily limits, restarts, and that one slow server costs the others nothing.
+The arithmetic here is done on the ledger's slots alone."""
+import collections
+import time
+
+from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
+from fake_smtp import FakeSmtp
+from support import wait_until
+
+MINUTE, HOUR, DAY = 60 * 1000, 3600 * 1000, 86400 * 1000
+
+
+def slots(coldmail):
+    """{mailbox: the times at which its slots were taken, in order}"""
+    times = collections.defaultdict(list)
+    for row in coldmail.rows("SELECT mailbox, at FROM attempts WHERE slot = 1"
+                             " AND state = 'transmitting' ORDER BY at"):
+        times[row["mailbox"]].append(row["at"])
+    return times
+
+
+def most_in_a_day(times):
+    """The largest number of slots in any 24 hours."""
+    return max(sum(1 for t in times if start <= t < start + DAY) for start in times)
+
+
+def test_gaps_are_kept_and_vary(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, gap="3min-7min"),
+                            mailbox(BEA, server.port, gap="2min"), campaign(mailboxes=(ALI, BEA)))
+        coldmail.import_leads(addresses(120))
+        assert coldmail.fast_forward()[0] == 0
+        gaps = {m: [b - a for a, b in zip(t, t[1:])] for m, t in slots(coldmail).items()}
+        assert len(gaps[ALI]) + len(gaps[BEA]) == 118
+        assert 3 * MINUTE <= min(gaps[ALI]) and max(gaps[ALI]) <= 7 * MINUTE + 5000
+        assert len({gap // 10000 for gap in gaps[ALI]}) > 5, "a gap that does not vary"
+        assert 2 * MINUTE <= min(gaps[BEA]) and max(gaps[BEA]) <= 2 * MINUTE + 5000
+
+
+def test_case_65_a_daily_limit_is_met_exactly_and_never_passed(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, gap="5min-30min", daily_limit=7),
+                            mailbox(BEA, server.port, gap="0s", daily_limit=5),
+                            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="1d"))
+        coldmail.import_leads(addresses(30))
+        assert coldmail.fast_forward()[0] == 0
+        times = slots(coldmail)
+        assert len(times[ALI]) + len(times[BEA]) == 60
+        assert most_in_a_day(times[ALI]) == 7 and most_in_a_day(times[BEA]) == 5
+        assert sum(1 for t in times[BEA] if t < times[BEA][0] + DAY) == 5
+
+
+def test_case_40_a_restart_grants_nothing(tmp_path):
+    """Neither the day's mails again nor the gap."""
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, mailbox(ALI, server.port, daily_limit=3),
+                     mailbox(BEA, server.port, gap="2h-3h"), campaign(mailboxes=(ALI, BEA))) as coldmail:
+        coldmail.import_leads(addresses(40))
+        for end in (coldmail.stop, coldmail.kill, coldmail.stop):
+            coldmail.start()
+            coldmail.wait_sent(4)
+            time.sleep(0.2)
+            end()
+        assert collections.Counter(m.sender for m in server.mails()) == {ALI: 3, BEA: 1}
+        # Until idle goes on until everything is further away than an hour, and says who is in the way.
+        status, summary = coldmail.run_until_idle()
+        assert status == 75 and len(server.mails()) == 4
+        assert "mailbox_gap" in summary or "mailbox_daily_limit" in summary
+
+
+def test_case_25_what_was_missed_goes_out_once_after_the_start(tmp_path):
+    """Due times are stored: weeks of downtime make no burst and lose nobody."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        follow_up = campaign(steps=("intro", "nudge"), after="7d")
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), follow_up)
+        coldmail.import_leads(addresses(5))
+        assert coldmail.run_until_idle()[0] == 0
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE leads SET due = due - ?", (9 * DAY,))
+        coldmail.configure(mailbox(ALI, server.port, gap="1min"), follow_up)
+        assert coldmail.fast_forward()[0] == 0
+        times = slots(coldmail)[ALI][5:]
+        assert len(times) == 5 and all(b - a >= MINUTE for a, b in zip(times, times[1:]))
+        assert len(server.mails()) == 10
+
+
+def test_case_24_68_a_silent_server_delays_no_other_mailbox(tmp_path):
+    """The same work with and without a server that is silent at the dot: as fast, and no turn longer
+    than three times the longest without it."""
+    took, turn = {}, {}
+    for silence in ("", "on dot from ali@* do silence"):
+        folder = tmp_path / ("silent" if silence else "plain")
+        with FakeSmtp(folder / "smtp", rules=[silence] if silence else []) as server, \
+                Coldmail(folder, "stop_timeout = 100ms\n", mailbox(ALI, server.port, connections=4),
+                         mailbox(BEA, server.port, connections=4),
+                         campaign("silent"), campaign("quick", mailboxes=(BEA,))) as coldmail:
+            coldmail.import_leads(addresses(4, "silent.example"), "silent")
+            coldmail.import_leads(addresses(1500, "quick.example"), "quick")
+            coldmail.start()
+            begin = time.monotonic()
+            wait_until(lambda: coldmail.count("SELECT count(*) FROM attempts WHERE state = 'sent'"
+                                              " AND campaign = 'quick'") == 1500, 30, "the quick ones")
+            took[silence] = time.monotonic() - begin
+            turn[silence] = coldmail.ctl("status")["scheduler"]["loop_stall_max_seconds"]
+            assert coldmail.stop() == 0
+    plain, silent = took.values()
+    assert silent < 2 * plain + 0.5, took
+    plain, silent = turn.values()
+    assert silent <= 3 * max(plain, 0.005), turn
