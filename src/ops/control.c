@@ -33,7 +33,6 @@ static struct {
 	struct MHD_Daemon *mhd; /* owned */
 	ev_io io;
 	struct loop_timer timer;
-	struct loop_defer kick;
 	int listen_fd;
 	char *path; /* owned */
 	struct conn *conns;
@@ -62,8 +61,6 @@ static enum MHD_Result refuse(struct conn *c, unsigned status, const char *text)
 	c->answer = ops_error_body(CM_EXIT_USAGE, text);
 	return send_answer(c);
 }
-
-static void turn(void *arg);
 
 static void on_answer(uint64_t asker, unsigned status, char *body)
 {
@@ -232,7 +229,6 @@ void ops_control_stop(void)
 	for (int i = 0; i < 3; i++)
 		MHD_run(ctl.mhd);
 	loop_timer_cancel(&ctl.timer);
-	loop_defer_cancel(&ctl.kick);
 	MHD_stop_daemon(ctl.mhd);
 	free(ctl.path);
 	ctl.mhd = NULL;
