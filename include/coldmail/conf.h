@@ -81,7 +81,7 @@ struct conf {
 	size_t n_mailboxes;
 	struct conf_campaign *campaigns;
 	size_t n_campaigns;
-	int ceiling_per_min; /* `ceiling` */
+	int ceiling_per_min; /* `ceiling`; enforced later */
 	uint64_t generation; /* set by conf_load: 1, 2, 3 … in this process */
 };
 

@@ -38,7 +38,7 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_TOP, .name = "stop_timeout", .type = CONF_DURATION,
 	  .def = "60s", .max = CLOCK_HOUR_MS, AT(conf, stop_timeout_ms),
 	  .help = "how long a stop waits for the server's word on mails past their body" },
-	{ .in = CONF_TOP, .name = "ceiling", .type = CONF_INT,
+	{ .in = CONF_TOP, .name = "ceiling", .type = CONF_INT, .flags = CONF_UNENFORCED,
 	  .def = "300", .min = 1, .max = MANY, AT(conf, ceiling_per_min),
 	  .help = "mails a minute over all mailboxes above which sending stops" },
 
