@@ -262,7 +262,7 @@ static void print_json(struct import *im)
 	ctl_print_json(o);
 }
 
-static void print_end(struct import *im, int status)
+static void print_end(struct import *im)
 {
 	sort_problems(im);
 	if (im->c->json) {
@@ -271,10 +271,9 @@ static void print_end(struct import *im, int status)
 	}
 	print_problems(im);
 	print_totals(im);
-	if (interrupted)
-		puts("Interrupted: what is counted above is stored. The same command again does "
-		     "the "
-		     "rest;\nnothing is stored twice, and nobody is written to twice.");
+	if (interrupted || status)
+		puts("Not finished: what is counted above is stored. The same command again does "
+		     "the\nrest; nothing is stored twice, and nobody is written to twice.");
 	else if (im->c->dry_run)
 		puts("Checked only, nothing was stored.");
 	else
@@ -365,7 +364,7 @@ static int import(const struct ctl *c)
 		signal(SIGINT, on_interrupt);
 		status = read_all(&im);
 		end_bar(&im);
-		print_end(&im, status);
+		print_end(im);
 		if (!status && interrupted)
 			status = CM_EXIT_NO;
 	}
