@@ -262,7 +262,7 @@ static void print_json(struct import *im)
 	ctl_print_json(o);
 }
 
-static void print_end(struct import *im)
+static void print_end(struct import *im, int status)
 {
 	sort_problems(im);
 	if (im->c->json) {
