@@ -364,7 +364,7 @@ static int import(const struct ctl *c)
 		signal(SIGINT, on_interrupt);
 		status = read_all(&im);
 		end_bar(&im);
-		print_end(&im);
+		print_end(&im, status);
 		if (!status && interrupted)
 			status = CM_EXIT_NO;
 	}
