@@ -32,27 +32,33 @@ static void put(struct store_db *db, struct store_req *r)
 		SQL_T(e->in_reply_to), SQL_T(e->references), SQL_I(r->now_ms));
 }
 
+/* The answer: what is stored now. */
+static void answer(struct store_email *e, int64_t created_ms)
+{
+	e->state = STORE_EMAIL_READY;
+	e->outcome = STORE_OUTCOME_NONE;
+	e->message_id = e->error = "";
+	e->date_ms = e->sent_ms = 0;
+	e->created_ms = created_ms;
+}
+
 int store_op_draft(struct store_db *db, struct store_req *r)
 {
 	const enum lead_state claimed = LEAD_IN_FLIGHT;
-	const char *key = r->u.draft.email.key, *lead_id = r->u.draft.email.lead_id;
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(key));
+	struct store_email *e = &r->u.draft.email, now = { .created_ms = r->now_ms };
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(e->key));
 
 	if (st) {
-		struct store_email now;
-
 		if (!store_row_email(st, &r->arena, &now))
 			return store_refuse(r, CM_ESTATE, "the step's row is not readable");
 		const char *why = check(&now, r->u.draft.replace);
 		if (why) {
-			r->u.draft.email = now;
+			*e = now;
 			return store_refuse(r, CM_EEXIST, why);
 		}
 	}
 	put(db, r);
-	st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(key));
-	if (st)
-		(void)store_row_email(st, &r->arena, &r->u.draft.email);
-	store_lead_move(db, lead_id, &r->u.draft.to, &claimed, NULL);
+	answer(e, now.created_ms);
+	store_lead_move(db, e->lead_id, &r->u.draft.to, &claimed, NULL);
 	return CM_OK;
 }

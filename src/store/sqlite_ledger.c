@@ -118,36 +118,39 @@ int store_op_reserve(struct store_db *db, struct store_req *r)
 
 	if (!st || !store_row_email(st, &r->arena, &e))
 		return store_refuse(r, CM_ESTATE, "the step has no readable row");
-	if (!is_repeated(db, r, id)) {
-		const char *why = check_turn(db, r, &e);
-
-		if (!why)
-			why = check_rendering(db, r, &e);
-		if (!why && !insert(db, r, id, &e))
-			why = "there is such a try already";
-		if (why)
-			return store_refuse(r, CM_ESTATE, why);
-	}
+	const char *why = check_turn(db, r, &e);
+	if (!why)
+		why = check_rendering(db, r, &e);
+	if (!why && !insert(db, r, id, &e) && !is_repeated(db, r, id))
+		why = "there is such a try already";
+	if (why)
+		return store_refuse(r, CM_ESTATE, why);
 	read_facts(db, r, e.person);
 	return CM_OK;
 }
 
 /* ---- SLOT, VOID -------------------------------------------------------------------------------- */
 
-/* The slot is taken: by this very request asked twice, or by somebody else. */
-static int slot_is_there(struct store_db *db, struct store_req *r, const char *slot_id)
+/* Why there was nothing to insert: the try has ended, or its slot is taken, by somebody else or by
+ * this very request asked twice. */
+static int why_no_slot(struct store_db *db, struct store_req *r, const char *id)
 {
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_SLOT_BY_ID, SQL_T(slot_id));
-	struct store_row row = { .st = st, .arena = &r->arena };
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(id));
+	const char *state = st ? (const char *)sqlite3_column_text(st, 0) : NULL;
 
+	if (!str_eq(state, store_attempt_name(STORE_ATTEMPT_RESERVED)))
+		return store_refuse(
+			r, CM_ESTATE, st ? "the try has ended" : "there is no such try");
+	st = store_db_find(db, STORE_SQL_SLOT_BY_ID,
+		SQL_T(store_slot_id(&r->arena, r->u.slot.key, r->u.slot.n)));
 	if (!st)
-		return store_refuse(r, CM_ESTATE, "there is no such try");
-	const char *state = store_row_text(&row);
+		return store_refuse(r, CM_ESTATE, "the try is not readable");
+	struct store_row row = { .st = st, .arena = &r->arena };
+	bool is_taken = str_eq(store_row_text(&row), "transmitting");
 	const char *why = store_row_text(&row);
 	bool is_ours = str_eq(store_row_text(&row), r->u.slot.instance) &&
 		       str_eq(store_row_text(&row), r->u.slot.nonce);
-
-	if (is_ours && str_eq(state, "transmitting"))
+	if (is_ours && is_taken)
 		return CM_OK;
 	return store_refuse(r, CM_EEXIST, *why ? why : "somebody else transmits it");
 }
@@ -155,16 +158,11 @@ static int slot_is_there(struct store_db *db, struct store_req *r, const char *s
 int store_op_slot(struct store_db *db, struct store_req *r)
 {
 	const char *id = store_attempt_id(&r->arena, r->u.slot.key, r->u.slot.n);
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(id));
-	const char *state = st ? (const char *)sqlite3_column_text(st, 0) : NULL;
 
-	if (!str_eq(state, store_attempt_name(STORE_ATTEMPT_RESERVED)))
-		return store_refuse(
-			r, CM_ESTATE, st ? "the try has ended" : "there is no such try");
 	if (store_db_run(db, STORE_SQL_SLOT_TAKE, SQL_T(id), SQL_I(r->now_ms),
 		    SQL_T(r->u.slot.instance), SQL_T(r->u.slot.nonce)) == 1)
 		return CM_OK;
-	return slot_is_there(db, r, store_slot_id(&r->arena, r->u.slot.key, r->u.slot.n));
+	return why_no_slot(db, r, id);
 }
 
 int store_op_void(struct store_db *db, struct store_req *r)

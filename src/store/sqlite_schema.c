@@ -48,10 +48,10 @@ static const char schema_1[] =
 " state TEXT, at INTEGER, person TEXT, campaign TEXT, lead_id TEXT, step TEXT, to_email TEXT,"
 " mailbox TEXT, message_id TEXT, sha256 TEXT, renderer INTEGER, instance TEXT, nonce TEXT,"
 " why TEXT, class TEXT, code INTEGER, text TEXT, queue_id TEXT, ended_at INTEGER,"
-" delay_connect REAL, delay_envelope REAL, delay_dot REAL) WITHOUT ROWID;"
+" delay_connect REAL, delay_envelope REAL, delay_dot REAL);"
 "CREATE INDEX attempts_open ON attempts (person) WHERE state = 'reserved';"
 "CREATE INDEX attempts_uncertain ON attempts (at) WHERE state = 'uncertain';"
-"CREATE INDEX attempts_tries ON attempts (at) WHERE slot = 0;"
+"CREATE INDEX attempts_tries ON attempts (at, _id) WHERE slot = 0;"
 "CREATE INDEX attempts_slots ON attempts (mailbox, at) WHERE state = 'transmitting';"
 
 "CREATE TABLE do_not_contact (pattern TEXT PRIMARY KEY NOT NULL, reason TEXT, source TEXT,"

@@ -183,7 +183,8 @@
 		" key = ?1 AND slot = 1 AND state = 'transmitting' LIMIT 1")                       \
 	X(SLOT_TAKE, SEEK, "INSERT INTO attempts (_id, key, n, slot, state, at, mailbox,"          \
 		" instance, nonce) SELECT _id || '!', key, n, 1, 'transmitting', ?2, mailbox,"     \
-		" ?3, ?4 FROM attempts WHERE _id = ?1 AND slot = 0 ON CONFLICT DO NOTHING")        \
+		" ?3, ?4 FROM attempts WHERE _id = ?1 AND slot = 0 AND state = 'reserved'"         \
+		" ON CONFLICT DO NOTHING")                                                         \
 	X(SLOT_VOID, SEEK, "INSERT INTO attempts (_id, key, n, slot, state, at, why) SELECT _id"   \
 		" || '!', key, n, 1, 'void', ?2, ?3 FROM attempts WHERE _id = ?1 AND slot = 0"     \
 		" ON CONFLICT DO NOTHING")                                                         \

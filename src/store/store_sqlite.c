@@ -246,6 +246,8 @@ static void *sqlite_make(const struct store_conf *conf)
 {
 	struct backend *b = xcalloc(1, sizeof *b);
 
+	/* Counting its memory costs SQLite a lock for each allocation. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	b->path = xstrdup(conf->path);
 	b->timeout_ms = conf->timeout_ms;
 	b->lock_fd = -1;
