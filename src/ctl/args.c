@@ -282,7 +282,7 @@ static int unknown_command(const char *first, const char *second)
 {
 	char *more = list_second_words(first);
 	char *both = more && second ? xasprintf("%s %s", first, second) : xstrdup(first);
-	const char *close_to = closest_command(both);
+	const char *close_to = more && !second ? NULL : closest_command(both);
 	int status;
 
 	if (close_to)

@@ -129,11 +129,11 @@ static int show_previews(const struct ctl *c, const char *campaign)
 	{
 		cJSON *mail = NULL;
 
+		printf("\n---- to %s ----\n", ctl_text(lead, "email"));
+		fflush(stdout);
 		/* One that cannot be rendered will be held, and is no reason not to start. */
-		if (ask_preview(c, campaign, ctl_text(lead, "email"), &mail))
-			continue;
-		printf("\n---- to %s ----\n", ctl_text(mail, "address"));
-		print_bytes(ctl_text(mail, "bytes"));
+		if (!ask_preview(c, campaign, ctl_text(lead, "email"), &mail))
+			print_bytes(ctl_text(mail, "bytes"));
 		cJSON_Delete(mail);
 	}
 	cJSON_Delete(answer);

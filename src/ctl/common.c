@@ -52,21 +52,20 @@ void ctl_print_voids(const cJSON *answer)
 	putchar('\n');
 }
 
-/* "bound by gap" for the one honest number. */
 static void print_campaign(const cJSON *o, const char *now)
 {
-	const cJSON *leads = ctl_get(o, "leads"), *steps = ctl_get(o, "steps");
 	const char *name = ctl_text(o, "name"), *state = ctl_text(o, "state");
-	int64_t waiting = ctl_whole(leads, "queued"), per_day = ctl_whole(o, "per_day");
-	int64_t days = per_day ? (waiting * cJSON_GetArraySize(steps) + per_day - 1) / per_day : 0;
-	struct str next = STR_INIT;
+	int64_t waiting = ctl_whole(ctl_get(o, "leads"), "queued");
+	struct str next = STR_INIT, finish = STR_INIT;
 
-	printf("%s: %" PRId64 " leads wait; about %" PRId64 " mails a day, bound by %s", name,
-		waiting, per_day, ctl_text(o, "bound_by"));
-	if (waiting && days)
-		printf("; the last mail in %" PRId64 " day%s or more", days, days == 1 ? "" : "s");
-	printf(".\n");
 	ctl_add_when(&next, ctl_text(o, "next_due"), now);
+	ctl_add_when(&finish, ctl_text(o, "finish"), now);
+	printf("%s: %" PRId64 " lead%s wait%s; about %" PRId64 " mails a day, bound by %s", name,
+		waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "", ctl_whole(o, "per_day"),
+		ctl_text(o, "bound_by"));
+	if (waiting)
+		printf("; the last mail not before %s", str_z(&finish));
+	printf(".\n");
 	if (str_eq(state, "not_started"))
 		printf("It has not been started, and sends nothing before: coldmailctl start %s\n",
 			name);
@@ -75,6 +74,7 @@ static void print_campaign(const cJSON *o, const char *now)
 	else if (waiting)
 		printf("The next mail is due %s.\n", str_z(&next));
 	str_done(&next);
+	str_done(&finish);
 }
 
 void ctl_print_outlook(const struct ctl *c, const char *campaign)
@@ -104,7 +104,8 @@ int ctl_confirm(const struct ctl *c, const char *question)
 	if (c->yes)
 		return 0;
 	if (!isatty(STDIN_FILENO)) {
-		ctl_error("%s --yes was expected: there is no terminal to answer on", question);
+		fflush(stdout);
+		ctl_error("%s: there is no terminal to answer on; --yes was expected", question);
 		return CM_EXIT_USAGE;
 	}
 	printf("%s [y/N] ", question);

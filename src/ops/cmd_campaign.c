@@ -22,7 +22,19 @@ static int64_t mails_a_day(const struct conf_mailbox *m, bool *ret_gap)
 	return *ret_gap ? by_gap : m->daily_limit;
 }
 
-static void add_pace(cJSON *o, const struct conf_campaign *cc)
+/* When the last mail of those who wait now may have gone out: at the earliest, if all goes well. */
+static void add_finish(
+	cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s, int64_t per_day)
+{
+	int64_t mails = ops_tally_state(s, cc->name, LEAD_QUEUED) * (int64_t)cc->n_steps;
+	int64_t ms = per_day ? mails * (CLOCK_DAY_MS / per_day) : 0;
+
+	for (size_t i = 0; i < cc->n_steps; i++)
+		ms += cc->steps[i].after_ms;
+	ops_json_time(o, "finish", mails && per_day ? clock_wall_ms() + ms : CLOCK_NEVER_MS);
+}
+
+static void add_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s)
 {
 	int64_t sum = 0, by_gap = 0;
 	bool gap;
@@ -38,6 +50,7 @@ static void add_pace(cJSON *o, const struct conf_campaign *cc)
 	ops_json_whole(o, "per_day", sum);
 	cJSON_AddStringToObject(
 		o, "bound_by", 2 * by_gap > sum ? "mailbox_gap" : "mailbox_daily_limit");
+	add_finish(o, cc, s, sum);
 }
 
 static const char *campaign_state(const struct conf_campaign *cc)
@@ -76,7 +89,7 @@ static cJSON *campaign(const struct ops_survey *s, const struct conf_campaign *c
 	cJSON *steps = cJSON_AddArrayToObject(o, "steps");
 	for (size_t i = 0; i < cc->n_steps; i++)
 		cJSON_AddItemToArray(steps, cJSON_CreateString(cc->steps[i].name));
-	add_pace(o, cc);
+	add_pace(o, cc, s);
 	return o;
 }
 

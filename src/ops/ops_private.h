@@ -144,8 +144,8 @@ int64_t ops_tally_all(const struct ops_survey *s, const char *campaign);
 cJSON *ops_tally_reasons(const struct ops_survey *s, const char *campaign, enum lead_state state);
 const struct ops_due *ops_due_of(const struct ops_survey *s, const char *campaign); /* or NULL */
 
-/* campaigns: [{name, state, leads{}, held{}, ended{}, due_now, next_due, steps[], mailboxes[], per_day,
- * bound_by}] */
+/* campaigns: [{name, state, leads{}, held{}, ended{}, due_now, next_due, next_wake, steps[],
+ * mailboxes[], per_day, bound_by, finish}] */
 void ops_json_campaigns(cJSON *o, const struct ops_survey *s);
 
 /* ---- the rest --------------------------------------------------------------------------------- */

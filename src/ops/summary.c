@@ -137,8 +137,8 @@ static void add_campaign(struct str *out, const cJSON *c)
 	const char *name = text(c, "name"), *state = text(c, "state");
 	int64_t total = number(leads, "total");
 
-	str_addf(out, "\n%-*s%" PRId64 " leads", NAME_WIDTH + 2,
-		*name ? name : "(without campaign)", total);
+	str_addf(out, "\n%-*s%" PRId64 " lead%s", NAME_WIDTH + 2,
+		*name ? name : "(without campaign)", total, total == 1 ? "" : "s");
 	if (!str_eq(state, "running") && *name)
 		str_addf(out, ", %s", state);
 	str_addc(out, '\n');
@@ -146,8 +146,11 @@ static void add_campaign(struct str *out, const cJSON *c)
 	if (number(leads, "queued"))
 		str_addf(out, "  %-*s%" PRId64 " (%" PRId64 " due)\n", NAME_WIDTH, "waiting",
 			number(leads, "queued"), number(c, "due_now"));
-	add_reasons(out, "held", cJSON_GetObjectItemCaseSensitive(c, "held"));
 	add_reasons(out, "finished", cJSON_GetObjectItemCaseSensitive(c, "ended"));
+	add_reasons(out, "held", cJSON_GetObjectItemCaseSensitive(c, "held"));
+	if (number(leads, "held"))
+		str_addf(out, "  %-*scoldmailctl leads list --state held%s%s\n", NAME_WIDTH, "",
+			*name ? " --campaign " : "", name);
 	if (str_eq(state, "not_started"))
 		str_addf(out, "  to begin: coldmailctl start %s\n", name);
 }
@@ -188,6 +191,25 @@ static bool is_waiting_for_somebody(const cJSON *c)
 		       number(cJSON_GetObjectItemCaseSensitive(c, "leads"), "queued"));
 }
 
+/* What this run was about: with virtual time, weeks. */
+static void add_span(struct str *out)
+{
+	char from[CLOCK_STAMP], to[CLOCK_STAMP], span[32];
+	int64_t now = clock_wall_ms();
+
+	str_addf(out, "\nThis run: %s to %s, %s\n", clock_stamp(sum.since_ms, from),
+		clock_stamp(now, to), str_duration(now - sum.since_ms, span));
+}
+
+/* What binds, unless it is only time. */
+static void add_obstacles(struct str *out, const struct flow_reason *reasons, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (reasons[i].binds && !str_eq(reasons[i].reason, "step_not_due"))
+			str_addf(out, "in the way: %s: %s %s\n", reasons[i].subject,
+				reasons[i].reason, reasons[i].value);
+}
+
 /* ---- the way through --------------------------------------------------------------------------- */
 
 static void finish(
@@ -197,6 +219,7 @@ static void finish(
 	const cJSON *c;
 
 	(void)arg, (void)summary;
+	add_span(out);
 	cJSON_ArrayForEach(c, sum.campaigns)
 	{
 		add_campaign(out, c);
@@ -205,10 +228,8 @@ static void finish(
 	}
 	add_mailboxes(out);
 	add_uncertain(out);
-	for (size_t i = 0; i < n && !err; i++)
-		if (reasons[i].binds)
-			str_addf(out, "in the way: %s: %s %s\n", reasons[i].subject,
-				reasons[i].reason, reasons[i].value);
+	if (!err)
+		add_obstacles(out, reasons, n);
 	fwrite(str_z(out), 1, out->len, stdout);
 	fflush(stdout);
 	str_done(out);
