@@ -64,7 +64,7 @@ static void print_campaign(const cJSON *o, const char *now)
 		waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "", ctl_whole(o, "per_day"),
 		ctl_text(o, "bound_by"));
 	if (waiting)
-		printf("; the last mail not before %s", str_z(&finish));
+		printf("; the last mail about %s", str_z(&finish));
 	printf(".\n");
 	if (str_eq(state, "not_started"))
 		printf("It has not been started, and sends nothing before: coldmailctl start %s\n",
@@ -105,7 +105,7 @@ int ctl_confirm(const struct ctl *c, const char *question)
 		return 0;
 	if (!isatty(STDIN_FILENO)) {
 		fflush(stdout);
-		ctl_error("%s: there is no terminal to answer on; --yes was expected", question);
+		ctl_error("%s There is no terminal to answer on: --yes was expected", question);
 		return CM_EXIT_USAGE;
 	}
 	printf("%s [y/N] ", question);

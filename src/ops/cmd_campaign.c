@@ -22,16 +22,22 @@ static int64_t mails_a_day(const struct conf_mailbox *m, bool *ret_gap)
 	return *ret_gap ? by_gap : m->daily_limit;
 }
 
-/* When the last mail of those who wait now may have gone out: at the earliest, if all goes well. */
+/* About when the last mail of those who wait now goes out. Steps overlap: either the mailboxes are
+ * busy all the time, or the last lead's steps wait for each other. */
 static void add_finish(
 	cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s, int64_t per_day)
 {
-	int64_t mails = ops_tally_state(s, cc->name, LEAD_QUEUED) * (int64_t)cc->n_steps;
-	int64_t ms = per_day ? mails * (CLOCK_DAY_MS / per_day) : 0;
+	int64_t waiting = ops_tally_state(s, cc->name, LEAD_QUEUED), after = 0;
 
 	for (size_t i = 0; i < cc->n_steps; i++)
-		ms += cc->steps[i].after_ms;
-	ops_json_time(o, "finish", mails && per_day ? clock_wall_ms() + ms : CLOCK_NEVER_MS);
+		after += cc->steps[i].after_ms;
+	if (!waiting || !per_day) {
+		cJSON_AddNullToObject(o, "finish");
+		return;
+	}
+	int64_t busy = waiting * (int64_t)cc->n_steps / per_day * CLOCK_DAY_MS;
+	int64_t last = waiting / per_day * CLOCK_DAY_MS + after;
+	ops_json_time(o, "finish", clock_wall_ms() + (busy > last ? busy : last));
 }
 
 static void add_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s)
