@@ -35,6 +35,7 @@ static void load_missing(void);
 static struct loop_timer store_timer, drain_timer;
 static struct loop_defer drained;
 static unsigned store_failures;
+static int64_t store_up_ms; /* boot: since then */
 static bool store_asking;
 
 /* ---- plans ----------------------------------------------------------------------------------- */
@@ -318,7 +319,7 @@ static void store_is_up(void)
 		log_event(LOG_NOTICE, "store_up", LOG_I("failures", store_failures));
 		loop_unhold();
 	}
-	store_failures = 0;
+	store_up_ms = clock_boot_ms();
 	flow.store_down = false;
 }
 
@@ -353,6 +354,9 @@ void flow_store_failed(int err, const char *why)
 		log_event(
 			LOG_ERR, "store_down", LOG_S("error", cm_strerror(err)), LOG_S("why", why));
 		loop_hold(); /* virtual time waits for the store, too */
+		/* On a full disk it may answer and fail by turns: that is one failure. */
+		if (clock_boot_ms() - store_up_ms > CLOCK_MINUTE_MS)
+			store_failures = 0;
 	}
 	flow.store_down = true;
 	if (!loop_timer_is_set(&store_timer) && !store_asking)

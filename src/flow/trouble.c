@@ -7,6 +7,7 @@
 #include "flow_private.h"
 
 #include "coldmail/clock.h"
+#include "coldmail/err.h"
 #include "coldmail/str.h"
 
 #define ANY_STAGE 0xFFFFu
@@ -115,6 +116,12 @@ struct flow_trouble flow_trouble_of(const struct mail_verdict *v, int n)
 		.throttle = rows[i].throttle,
 		.suppress = rows[i].suppress,
 	};
+	/* We let go of it ourselves (no slot came in time): that blames nobody. */
+	if (v->outcome == MAIL_OUTCOME_NOT_SENT && v->err == CM_ECANCELED) {
+		t.class = "self";
+		t.throttle = false;
+		return t;
+	}
 	/* A mail whose attempts keep failing before anybody speaks of the lead steps aside, so that it
 	 * cannot hold up the others of its mailbox. */
 	if (t.lead == FLOW_LEAD_AGAIN && n >= 2 && (FROM_RCPT & 1u << v->stage)) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "coldmail/clock.h"
+#include "coldmail/err.h"
 
 static struct flow_trouble of(
 	enum mail_outcome o, enum mail_stage stage, int code, const char *enhanced, int n)
@@ -121,6 +122,22 @@ START_TEST(a_mail_that_keeps_breaking_steps_aside)
 }
 END_TEST
 
+START_TEST(what_we_let_go_of_ourselves_blames_nobody)
+{
+	struct mail_verdict v = {
+		.outcome = MAIL_OUTCOME_NOT_SENT, .stage = MAIL_STAGE_BODY, .err = CM_ECANCELED
+	};
+
+	for (int n = 1; n < 10; n++) {
+		struct flow_trouble t = flow_trouble_of(&v, n);
+
+		ck_assert_int_eq(t.attempt, STORE_ATTEMPT_NOT_SENT);
+		ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
+		ck_assert(!t.throttle && !t.suppress);
+	}
+}
+END_TEST
+
 START_TEST(every_verdict_has_a_meaning)
 {
 	for (int o = MAIL_OUTCOME_SENT; o <= MAIL_OUTCOME_UNCERTAIN; o++)
@@ -144,6 +161,7 @@ int main(void)
 	tcase_add_test(t, case_37_a_temporary_no_waits);
 	tcase_add_test(t, what_concerns_our_side_leaves_the_lead_alone);
 	tcase_add_test(t, a_mail_that_keeps_breaking_steps_aside);
+	tcase_add_test(t, what_we_let_go_of_ourselves_blames_nobody);
 	tcase_add_test(t, every_verdict_has_a_meaning);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
