@@ -204,6 +204,10 @@ class Coldmail:
         assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout) if done.stdout.strip() else None
 
+    def status(self):
+        """Whatever its exit status: 1 says that something is wrong."""
+        return json.loads(self.ctl("status", status=None).stdout)
+
     def control(self):
         return Control(self.socket)
 

@@ -75,7 +75,8 @@ class FakeSmtp:
     def mails(self):
         if not self.list.exists():
             return []
-        return [parse_mail(line) for line in self.list.read_text().splitlines()]
+        whole, _, _ = self.list.read_text().rpartition("\n")  # a line may be half written yet
+        return [parse_mail(line) for line in whole.splitlines()]
 
     def data(self, mail):
         """The bytes of a mail, as they were between DATA and the dot."""

@@ -161,7 +161,7 @@ def test_case_60_a_configuration_without_a_campaign_runs_and_says_so(tmp_path):
     with Coldmail(tmp_path) as coldmail:
         coldmail.start()
         assert [r["reason"] for r in coldmail.ctl("why")] == ["no_campaign"]
-        assert coldmail.ctl("status")["status"] == "healthy"
+        assert coldmail.status()["status"] == "healthy"
         assert coldmail.stop() == 0
 
 

@@ -180,7 +180,7 @@ def test_a_second_signal_ends_it_now_and_the_ledger_holds(tmp_path):
         slow_dot(coldmail, server, 60000)
         coldmail.process.send_signal(signal.SIGTERM)
         wait_until(lambda: coldmail.events("draining"), what="the first signal is heard")
-        assert coldmail.ctl("status")["scheduler"]["running"] is False
+        assert coldmail.status()["scheduler"]["running"] is False
         coldmail.process.send_signal(signal.SIGINT)
         assert coldmail.wait(2) == 0
         server.set_rules()

@@ -101,7 +101,7 @@ def test_case_24_68_a_silent_server_delays_no_other_mailbox(tmp_path):
             wait_until(lambda: coldmail.count("SELECT count(*) FROM attempts WHERE state = 'sent'"
                                               " AND campaign = 'quick'") == 1500, 30, "the quick ones")
             took[silence] = time.monotonic() - begin
-            turn[silence] = coldmail.ctl("status")["scheduler"]["loop_stall_max_seconds"]
+            turn[silence] = coldmail.status()["scheduler"]["loop_stall_max_seconds"]
             assert coldmail.stop() == 0
     plain, silent = took.values()
     assert silent < 2 * plain + 0.5, took

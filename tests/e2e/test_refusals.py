@@ -196,9 +196,9 @@ def test_case_26_the_first_broken_mailbox_stops_nobody(tmp_path):
         coldmail.start()
         wait_until(lambda: len(server.mails()) == 30, what="30 mails")
         assert {m.sender for m in server.mails()} == {BEA}
-        [box] = [m for m in coldmail.ctl("status")["mailboxes"] if m["address"] == ALI]
+        [box] = [m for m in coldmail.status()["mailboxes"] if m["address"] == ALI]
         assert box["state"] == "throttled" and "onnect" in box["why"]
-        assert coldmail.ctl("status")["status"] == "degraded"
+        assert coldmail.status()["status"] == "degraded"
         assert coldmail.stop() == 0
 
 
