@@ -5,6 +5,7 @@
  *   SEEK   finds its rows through an index: its cost does not grow with the store
  *   SMALL  may read all of something that is small by nature: controls, tally, what is in flight
  *   PAGE   walks one index in order from where it left off, or counts: never for the corridor
+ * Runs on: lane. Included by store_sqlite.h alone.
  */
 #pragma once
 
