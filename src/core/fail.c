@@ -13,9 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "coldmail/str.h"
+
 static struct {
 	char name[64];
-	long countdown;
+	int64_t countdown;
 } fp;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -30,7 +32,9 @@ static void load(void)
 	size_t n = colon ? (size_t)(colon - env) : strlen(env);
 
 	snprintf(fp.name, sizeof fp.name, "%.*s", (int)n, env);
-	fp.countdown = colon ? strtol(colon + 1, NULL, 10) : 1;
+	fp.countdown = 1;
+	if (colon)
+		str_to_i64(colon + 1, &fp.countdown);
 }
 
 void fail_point(const char *name)
