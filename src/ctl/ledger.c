@@ -174,22 +174,42 @@ static void print_audit(const cJSON *answer)
 			ctl_whole(answer, "fixed"));
 }
 
+static int ask_audit(const struct ctl *c, bool fix, cJSON **ret)
+{
+	cJSON *in = ctl_change(c);
+
+	cJSON_AddBoolToObject(in, "fix", fix);
+	return ctl_ask(c, "audit", in, ret);
+}
+
+/* Repairing one thing may put another right: only a second look tells what remains. */
+static int ask_what_remains(const struct ctl *c, bool *ret_remain)
+{
+	cJSON *again = NULL;
+	int status = ask_audit(c, false, &again);
+
+	*ret_remain = cJSON_GetArraySize(ctl_get(again, "findings")) > 0;
+	cJSON_Delete(again);
+	return status;
+}
+
 static int audit(const struct ctl *c)
 {
-	cJSON *in = ctl_change(c), *answer = NULL;
+	cJSON *answer = NULL;
+	int status = ask_audit(c, ctl_option(c, "fix") != NULL, &answer);
 
-	cJSON_AddBoolToObject(in, "fix", ctl_option(c, "fix") != NULL);
-	int status = ctl_ask(c, "audit", in, &answer);
 	if (status)
 		return status;
-	bool remain = cJSON_GetArraySize(ctl_get(answer, "findings")) > ctl_whole(answer, "fixed");
+	bool remain = cJSON_GetArraySize(ctl_get(answer, "findings")) > 0;
+	if (ctl_whole(answer, "fixed"))
+		status = ask_what_remains(c, &remain);
 	if (c->json) {
 		ctl_print_json(answer);
 	} else {
 		print_audit(answer);
 		cJSON_Delete(answer);
 	}
-	return remain ? CM_EXIT_NO : CM_EXIT_OK;
+	return status ? status : remain ? CM_EXIT_NO : CM_EXIT_OK;
 }
 
 /* ---- backup ------------------------------------------------------------------------------------- */
