@@ -16,7 +16,7 @@
 #include "coldmail/err.h"
 
 /* An answer waits for the store at most; these two read or copy all of it. */
-#define WAIT_S      60L
+#define WAIT_S      30L
 #define WAIT_LONG_S (24L * 3600)
 
 static struct {

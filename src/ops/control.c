@@ -38,6 +38,7 @@ static struct {
 	struct conn *conns;
 	uint64_t last_id;
 	bool has_resumed; /* since the last MHD_run() */
+	bool stopping;
 } ctl;
 
 /* ---- answers ----------------------------------------------------------------------------------- */
@@ -55,10 +56,10 @@ static enum MHD_Result send_answer(struct conn *c)
 	return ok;
 }
 
-static enum MHD_Result refuse(struct conn *c, unsigned status, const char *text)
+static enum MHD_Result refuse(struct conn *c, unsigned status, int exit, const char *text)
 {
 	c->status = status;
-	c->answer = ops_error_body(CM_EXIT_USAGE, text);
+	c->answer = ops_error_body(exit, text);
 	return send_answer(c);
 }
 
@@ -85,13 +86,17 @@ static void on_answer(uint64_t asker, unsigned status, char *body)
 static enum MHD_Result ask(struct conn *c, const char *url, const char *method)
 {
 	if (!c->allowed)
-		return refuse(c, MHD_HTTP_FORBIDDEN,
+		return refuse(c, MHD_HTTP_FORBIDDEN, CM_EXIT_UNAVAILABLE,
 			"permission denied: root, the daemon's own user and members of group "
 			"coldmail may do this");
 	if (!str_eq(method, MHD_HTTP_METHOD_POST))
-		return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, "POST was expected");
+		return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, CM_EXIT_USAGE, "POST was expected");
 	if (c->n_body > OPS_BODY_MAX)
-		return refuse(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is larger than 8 MB");
+		return refuse(c, MHD_HTTP_CONTENT_TOO_LARGE, CM_EXIT_USAGE,
+			"the request is larger than 8 MB");
+	if (ctl.stopping)
+		return refuse(c, MHD_HTTP_SERVICE_UNAVAILABLE, CM_EXIT_UNAVAILABLE,
+			"coldmail is stopping");
 
 	struct ops_call *call =
 		ops_call_new(url, str_z(&c->body), c->body.len, &c->status, &c->answer);
@@ -215,6 +220,7 @@ void ops_control_stop(void)
 {
 	if (!ctl.mhd)
 		return;
+	ctl.stopping = true;
 	ev_io_stop(loop_ev(), &ctl.io);
 	MHD_quiesce_daemon(ctl.mhd);
 	ops_socket_close(ctl.listen_fd, ctl.path);
@@ -225,7 +231,8 @@ void ops_control_stop(void)
 				ops_error_body(CM_EXIT_UNAVAILABLE,
 					"coldmail stopped before it could answer"));
 	}
-	/* Wakes them and writes what their sockets take at once. */
+	/* Wakes them all (MHD bears no sleeping connection at its end), and writes what their sockets
+	 * take at once. */
 	for (int i = 0; i < 3; i++)
 		MHD_run(ctl.mhd);
 	loop_timer_cancel(&ctl.timer);
