@@ -29,13 +29,13 @@ static void add_reason(cJSON *reasons, const char *fmt, ...)
 	str_done(&text);
 }
 
-static int worse(int a, int b)
-{
-	return a > b ? a : b;
-}
+enum health {
+	HEALTHY,
+	DEGRADED,
+	UNHEALTHY, /* nothing can be sent until it ends */
+};
 
-/* 0 healthy, 1 degraded, 2 unhealthy: nothing can be sent until it ends. */
-static int judge_mailboxes(cJSON *reasons)
+static enum health judge_mailboxes(cJSON *reasons)
 {
 	int n = 0, throttled = 0;
 
@@ -50,32 +50,32 @@ static int judge_mailboxes(cJSON *reasons)
 		throttled++;
 		add_reason(reasons, "mailbox %s: %s", info.address, info.why ? info.why : "");
 	}
-	return !throttled ? 0 : throttled == n ? 2 : 1;
+	return !throttled ? HEALTHY : throttled == n ? UNHEALTHY : DEGRADED;
 }
 
-static int judge(const struct ops_survey *s, cJSON *reasons)
+static enum health judge(const struct ops_survey *s, cJSON *reasons)
 {
 	const struct store_stats store = store_stats();
 	const struct flow_stats f = flow_stats();
-	int bad = judge_mailboxes(reasons);
+	enum health health = judge_mailboxes(reasons);
 
 	if (store.down || !store.open) {
 		add_reason(reasons, "store: %s", str_is_empty(store.why) ? "not open" : store.why);
-		bad = 2;
+		health = UNHEALTHY;
 	}
 	if (!f.draining && !flow_is_alive()) {
 		add_reason(reasons, "the scheduler does not advance");
-		bad = 2;
+		health = UNHEALTHY;
 	}
 	if (f.unrecorded) {
 		add_reason(reasons, "%zu outcomes are not in the store yet", f.unrecorded);
-		bad = worse(bad, 1);
+		health = health == HEALTHY ? DEGRADED : health;
 	}
 	if (s->uncertain) {
 		add_reason(reasons, "%lld mails are uncertain", (long long)s->uncertain);
-		bad = worse(bad, 1);
+		health = health == HEALTHY ? DEGRADED : health;
 	}
-	return bad;
+	return health;
 }
 
 static void add_scheduler(cJSON *out)
@@ -139,7 +139,9 @@ static void add_store(cJSON *out)
 
 static void on_survey(uint64_t id, const struct ops_survey *s)
 {
-	static const char *const words[] = { "healthy", "degraded", "unhealthy" };
+	static const char *const words[] = {
+		[HEALTHY] = "healthy", [DEGRADED] = "degraded", [UNHEALTHY] = "unhealthy"
+	};
 	struct ops_call *c = ops_call_find(id);
 
 	if (!c)
