@@ -128,6 +128,7 @@ static void on_end(void *arg, const struct mail_verdict *v)
 
 	unlink_item(k); /* reserving: it will find that its link is gone */
 	list_remove(&s->links, &k->node);
+	mail_smtp_free(k->smtp); /* after this call: V is its own */
 	free(k);
 	if (failed && !flow.draining) {
 		/* The server or the way to it is at fault, never the leads that wait for it. */
