@@ -98,19 +98,20 @@ struct store_lead_to {
 /* ---- requests --------------------------------------------------------------------------------- */
 
 /* name, side (W: a writer lane's group, R: a reader lane, S: slices between the writer's groups,
- * T: slices on the reader lane) */
+ * T: slices that no writer or reader waits for) */
 #define STORE_OPS(X)                                                                               \
 	X(OPEN, W)                                                                                 \
 	X(PING, W)                                                                                 \
 	X(IMPORT, W)                                                                               \
 	X(CLAIM, W)                                                                                \
 	X(DRAFT, W)                                                                                \
-	X(LEAD_SET, W) X(RESERVE, W) X(SLOT, W) X(OUTCOME, W) X(VOID, W) X(RECOVER, W) X(WAKE, W)  \
-		X(LEAD_ACT, W) X(SUPPRESS_ADD, W) X(SUPPRESS_REMOVE, W) X(CONTROL_SET, W)          \
-			X(RESOLVE, W) X(OPEN_ATTEMPTS, R) X(CONTROLS, R) X(MAILBOX_USE, R)         \
-				X(TALLY, R) X(LEAD_GET, R) X(LEAD_LIST, R) X(SENDS, R)             \
-					X(SUPPRESS_CHECK, R) X(SUPPRESS_LIST, R) X(NEXT_DUE, R)    \
-						X(QUICK_CHECK, T) X(AUDIT, S) X(BACKUP, T)
+	X(LEAD_SET, W)                                                                             \
+	X(RESERVE, W) X(SLOT, W) X(OUTCOME, W) X(VOID, W) X(RECOVER, W) X(WAKE, W) X(LEAD_ACT, W)  \
+		X(SUPPRESS_ADD, W) X(SUPPRESS_REMOVE, W) X(CONTROL_SET, W) X(RESOLVE, W)           \
+			X(OPEN_ATTEMPTS, R) X(CONTROLS, R) X(MAILBOX_USE, R) X(TALLY, R)           \
+				X(LEAD_GET, R) X(LEAD_LIST, R) X(SENDS, R) X(SUPPRESS_CHECK, R)    \
+					X(SUPPRESS_LIST, R) X(NEXT_DUE, R) X(QUICK_CHECK, T)       \
+						X(AUDIT, S) X(BACKUP, T)
 enum store_op {
 #define X(name, side) STORE_##name,
 	STORE_OPS(X)
@@ -130,7 +131,8 @@ struct store_import_row {
 	enum {
 		STORE_ROW_ADDED,
 		STORE_ROW_UPDATED, /* same campaign, other values; a lead held as missing_field or
-		                         bad_record is queued again, one without campaign gets one */
+		                         bad_record is queued again, one without campaign gets one;
+		                         or moved here from another (`other`) */
 		STORE_ROW_DUPLICATE, /* nothing to change, or another campaign's (`other`) */
 		STORE_ROW_SUPPRESSED, /* stored as ended(suppressed), so that it is seen */
 		STORE_ROW_CONTACTED, /* another campaign (`other`) wrote: ended(already_contacted) */
@@ -221,8 +223,9 @@ struct store_req {
 		} claim;
 		struct
 		{ /* DRAFT: the row becomes READY (from nothing, PLANNED or DRAFTED; a READY one
-		            only with REPLACE and before any reservation) and the lead goes on. Answer:
-		            email is what is stored now; CM_EEXIST: the row is DONE, or kept as it was */
+		            only with REPLACE and before any reservation) and the lead, if it is in
+		            flight, goes on. Answer: email is what is stored now; CM_EEXIST: the row is
+		            DONE, or kept as it was, and the lead, too; CM_ESTATE: it is unreadable */
 			struct store_email email;
 			struct store_lead_to to;
 			bool replace;
@@ -252,13 +255,15 @@ struct store_req {
 		} reserve;
 		struct
 		{ /* SLOT: insert KEY#n! as transmitting. CM_EEXIST: there is another one, `why` is
-		            its reason */
+		            its reason (the same instance and nonce again: CM_OK); CM_ESTATE: KEY#n is
+		            not open */
 			const char *key;
 			int n;
 			const char *instance, *nonce;
 		} slot;
 		struct { /* OUTCOME: KEY#n ends, and what follows from it. CM_ESTATE: it has ended
-		            already, nothing done */
+		            already, or its slot was taken and it is not to be called RELEASED:
+		            nothing done */
 			const char *key;
 			int n;
 			enum store_attempt_state state;
@@ -288,20 +293,22 @@ struct store_req {
 		} recover;
 		struct
 		{ /* WAKE: held leads whose time has come are queued; answer: how many, and when
-		            the next one's comes */
+		            the next one's comes. Leads in no state that anybody would ever look at
+		            (a row of unknown origin) become held as bad_record */
 			size_t max, n;
 			int64_t next_ms;
 		} wake;
 		struct
 		{ /* LEAD_ACT: an operator's or an event's word about one address: the fact first,
-		            then voids for its open attempts. CM_ENOENT: no such lead */
+		            then voids for its open attempts. CM_ENOENT: no such lead; CM_ESTATE: it
+		            has ended (HOLD), it has no campaign (RELEASE) */
 			const char *email;
 			enum { STORE_LEAD_HOLD, STORE_LEAD_RELEASE, STORE_LEAD_END } act;
 			enum lead_reason reason; /* END: why; HOLD: OPERATOR */
 			bool suppress; /* END: with a suppression of the address */
 			const char *source; /* who says so */
 			bool dry_run;
-			struct lead lead; /* answer: as it is now */
+			struct lead lead; /* answer: as it is now; DRY_RUN: as it would be */
 			struct store_voids voids;
 		} act;
 		struct
@@ -327,7 +334,8 @@ struct store_req {
 			bool sent;
 			bool dry_run;
 			struct store_lead_to
-				to; /* applied if the lead is held as send_uncertain, or ended */
+				to; /* applied if the lead is held as send_uncertain, or has
+				       ended as completed */
 			struct store_attempt attempt; /* answer */
 		} resolve;
 		struct { /* OPEN_ATTEMPTS: without outcome, and uncertain ones when ASKED */

@@ -408,6 +408,34 @@ START_TEST(a_directory_that_is_not_there_is_an_outage)
 }
 END_TEST
 
+/* One request of a group fails half-way: it alone is undone, the others are done. */
+START_TEST(an_error_of_one_request_is_its_own)
+{
+	struct store_req *before = NULL, *bad = NULL, *after = NULL;
+
+	rig_setup();
+	rig_sqlite_exec("CREATE TRIGGER t BEFORE INSERT ON leads WHEN new.email = 'bad@x.com' "
+			"BEGIN SELECT RAISE(ABORT, 'no'); END");
+	rig_send(rig_suppress_new(STORE_SUPPRESS_ADD, "y.com"), &before);
+	struct store_req *r = rig_new(STORE_IMPORT);
+	r->u.import.n = 2;
+	r->u.import.rows = mem_arena_get(&r->arena, 2 * sizeof *r->u.import.rows);
+	r->u.import.rows[0] = rig_row(r, "good@x.com", "founders");
+	r->u.import.rows[1] = rig_row(r, "bad@x.com", "founders");
+	rig_send(r, &bad);
+	rig_send(rig_suppress_new(STORE_SUPPRESS_ADD, "z.com"), &after);
+	rig_wait();
+	ck_assert_int_eq(bad->err, CM_EINVAL);
+	ck_assert_ptr_nonnull(bad->why);
+	rig_ok(before);
+	rig_ok(after);
+	ck_assert(!store_stats().down);
+	ck_assert_int_eq(rig.backend->count("leads", "1"), 0);
+	ck_assert_int_eq(rig.backend->count("do_not_contact", "1"), 2);
+	rig_agrees();
+}
+END_TEST
+
 /* ---- copies ---------------------------------------------------------------------------------------- */
 
 static struct store_req *backup_new(const char *name)
@@ -570,6 +598,7 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_really_full_disk);
 	tcase_add_test(t, a_read_only_disk_is_an_outage_that_ends);
 	tcase_add_test(t, a_directory_that_is_not_there_is_an_outage);
+	tcase_add_test(t, an_error_of_one_request_is_its_own);
 	tcase_add_test(t, a_backup_is_whole_while_mails_go_on);
 	tcase_add_test(t, a_backup_is_a_store);
 	tcase_add_loop_test(

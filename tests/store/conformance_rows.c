@@ -188,6 +188,24 @@ START_TEST(no_field_of_an_open_try_hides_it_from_an_opt_out)
 }
 END_TEST
 
+/* A row that names another person, campaign or step than its key would be counted for the wrong one. */
+START_TEST(a_step_that_does_not_fit_its_key_is_not_sent)
+{
+	static const char *const fields[] = { "person", "campaign_id", "step" };
+
+	for (size_t f = 0; f < COUNT(fields); f++) {
+		char email[32], where[300];
+
+		snprintf(email, sizeof email, "bob%zu@x.com", f);
+		struct rig_step s = rig_ready(email);
+		snprintf(where, sizeof where, "key = '%s'", s.key);
+		rig.backend->poke("emails", fields[f], "'other'", where);
+		ck_assert_int_eq(rig_reserve(&s, 1)->err, CM_ESTATE);
+	}
+	ck_assert_int_eq(rig.backend->count("attempts", "1"), 0);
+}
+END_TEST
+
 /* Case 4: an address in another case, put there by somebody else, is not a second person. */
 START_TEST(case_04_an_address_that_is_not_canonical_is_held)
 {
@@ -247,6 +265,7 @@ static Suite *make(const char *backend)
 	tcase_add_loop_test(t, case_12_no_field_of_a_step_mails_it_again, 0, N_JUNK);
 	tcase_add_loop_test(t, no_field_of_a_try_mails_it_again, 0, N_JUNK);
 	tcase_add_loop_test(t, no_field_of_an_open_try_hides_it_from_an_opt_out, 0, N_JUNK);
+	tcase_add_test(t, a_step_that_does_not_fit_its_key_is_not_sent);
 	tcase_add_test(t, case_04_an_address_that_is_not_canonical_is_held);
 	tcase_add_test(t, case_18_a_lead_in_no_state_is_found);
 	tcase_add_test(t, case_01_smtp_valid_may_be_anything);
