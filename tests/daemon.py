@@ -45,6 +45,12 @@ def campaign(name="founders", mailboxes=(ALI,), steps=("intro",), after="1ms", *
     return f'campaign "{name}" {{\n\tmailboxes = {{{names}}}\n{lines}}}\n'
 
 
+def replace(path, text):
+    """All at once: a daemon may be reading it."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
 class Control(http.client.HTTPConnection):
     """The control socket, spoken to directly: for what has to be quick or malformed."""
 
@@ -95,15 +101,15 @@ class Coldmail:
 
     def configure(self, *sections):
         """Writes the configuration: these sections, and what every test here shares."""
-        self.conf.write_text(f'store = "sqlite:{self.store}"\n'
-                             f'control {{ socket = "{self.socket}" }}\n'
-                             f"log {{ format = json }}\n{IDENTITY}" + "".join(sections))
+        replace(self.conf, f'store = "sqlite:{self.store}"\n'
+                f'control {{ socket = "{self.socket}" }}\n'
+                f"log {{ format = json }}\n{IDENTITY}" + "".join(sections))
 
     def template(self, step, text=None):
         text = text or TEMPLATE.format(step=step)
         if step == "nudge":  # it answers, and has no subject of its own
             text = text.partition("\n\n")[2]
-        (self.folder / f"{step}.tmpl").write_text(text)
+        replace(self.folder / f"{step}.tmpl", text)
 
     def events(self, name):
         """The log lines of that name, of every start so far."""
