@@ -37,6 +37,15 @@ static bool is_verified(struct flow_item *it)
 		"smtp_valid is invalid: correct it and import again, or leads release");
 }
 
+/* Case 61: a list with our own address on it has others that do not belong there. */
+static bool is_somebody_else(struct flow_item *it)
+{
+	if (!conf_find_mailbox(it->plan->conf, it->claimed->lead.email))
+		return true;
+	return flow_draft_hold(it, LEAD_REASON_BAD_RECORD,
+		"this is one of your own mailboxes: coldmail does not write to itself");
+}
+
 /* A lead that does not know its step (campaign_gone when it went on) gets the one after the last. */
 static bool find_step(struct flow_item *it)
 {
@@ -105,8 +114,8 @@ static bool is_timely(struct flow_item *it)
 
 static bool check(struct flow_item *it)
 {
-	return may_be_written_to(it) && is_verified(it) && find_step(it) && is_still_open(it) &&
-	       is_timely(it);
+	return may_be_written_to(it) && is_somebody_else(it) && is_verified(it) && find_step(it) &&
+	       is_still_open(it) && is_timely(it);
 }
 
 /* A draft that was reserved once keeps its words; a fresh one needs no second rendering. */
