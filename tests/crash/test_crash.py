@@ -130,6 +130,23 @@ def test_case_10_killed_after_the_dot_is_uncertain_and_goes_on_when_settled(impo
         assert len(server.mails()) == 5 * len(STEPS)
 
 
+@pytest.mark.parametrize("name", ["import.before_commit", "import.after_commit"])
+def test_case_63_killed_during_an_import_that_is_then_repeated(name, tmp_path):
+    people = addresses(1200)
+    with FakeSmtp(tmp_path / "smtp") as server, \
+            Coldmail(tmp_path, *sections(server.port), test=True) as coldmail:
+        coldmail.start(environment=at(name, 2))
+        coldmail.import_leads(people, status=69)
+        assert coldmail.wait() == -signal.SIGKILL
+        stored = coldmail.count("SELECT count(*) FROM leads")
+        assert 0 < stored < len(people)
+        answer = coldmail.import_leads(people)
+        assert (answer["added"], answer["duplicate"]) == (len(people) - stored, stored)
+        coldmail.run_until_idle()
+        assert len(server.mails()) == len(people) * len(STEPS)
+        oracle.check(coldmail, server.mails())
+
+
 # ---- random kills -------------------------------------------------------------------------------
 
 class OptOuts(threading.Thread):

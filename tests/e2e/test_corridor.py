@@ -199,3 +199,49 @@ def test_case_61_a_first_name_is_used_only_if_it_looks_like_one(tmp_path):
         assert said == {"n0@take.example": "intro for Grace", "n1@take.example": "intro for you",
                         "n2@take.example": "intro for you", "n3@take.example": "intro for you",
                         "n4@take.example": "intro for Jean Luc"}
+
+
+def test_case_61_nobody_writes_to_oneself(tmp_path):
+    """A mailbox of ours among the leads is a mistake of the list."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), mailbox(BEA, server.port), campaign())
+        coldmail.import_leads([ALI, BEA, "carl@take.example"])
+        assert coldmail.run_until_idle()[0] == 75
+        assert [m.to[0] for m in server.mails()] == ["carl@take.example"]
+        assert coldmail.states() == {("held", "bad_record"): 2, ("ended", "completed"): 1}
+        assert "mailbox" in coldmail.lead(ALI)["error_message"]
+
+
+def test_case_27_a_follow_up_whose_thread_is_unknown_is_held_and_counted(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port),
+                            campaign(steps=("intro", "nudge"), after="2h"))
+        coldmail.import_leads(addresses(3))
+        coldmail.run_until_idle()
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE emails SET message_id = NULL WHERE to_email = 'lead1@take.example'")
+        assert coldmail.fast_forward()[0] == 75
+        assert len(server.mails()) == 5
+        assert coldmail.states() == {("held", "thread_unknown"): 1, ("ended", "completed"): 2}
+
+
+def test_case_62_a_draft_of_another_renderer_goes_out_all_the_same(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on rcpt times 3 do reply 450 4.2.1 Later"]) as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(3))
+        coldmail.spawn()
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'refused'", 3)
+        coldmail.stop()
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE emails SET renderer = renderer - 1")
+        assert coldmail.fast_forward()[0] == 0
+        assert len(server.mails()) == 3
+        assert {r["renderer"] for r in coldmail.rows("SELECT renderer FROM attempts WHERE slot = 0")} == {1}
+        oracle.check(coldmail, server.mails())
+
+
+def test_case_57_a_word_that_is_misspelt_is_refused(tmp_path):
+    coldmail = Coldmail(tmp_path, mailbox(ALI, 1), campaign())
+    for command in (("leads", "list", "--state", "quued"), ("leads", "list", "--reason", "mising_field"),
+                    ("sends", "--outcome", "snet"), ("leads", "stop", "a@take.example", "--because", "repleid")):
+        assert coldmail.ctl(*command, status=None).returncode == 64, command

@@ -99,6 +99,19 @@ def test_case_48_a_later_step_is_cancelled(because, reason, status, tmp_path):
         oracle.check(coldmail, server.mails())
 
 
+@pytest.mark.parametrize("because, status", [
+    ("opted-out", "failed"), ("replied", "failed"), ("stopped", "failed")])
+def test_whoever_left_before_the_first_mail_was_never_written_to(because, status, tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(2))
+        coldmail.ctl("leads", "stop", "lead0@take.example", "--because", because)
+        coldmail.run_until_idle()
+        assert [m.to[0] for m in server.mails()] == ["lead1@take.example"]
+        assert coldmail.lead("lead0@take.example")["status"] == status
+        oracle.check(coldmail, server.mails())
+
+
 def test_a_domain_covers_its_subdomains_and_a_star_only_itself(tmp_path):
     people = ["a@gone.example", "b@sub.gone.example", "c@gone.example.com", "d@notgone.example",
               "e@star.example", "f@sub.star.example"]

@@ -1,6 +1,7 @@
 """When mails go out: gaps, daily limits, restarts, and that one slow server costs the others nothing.
 The arithmetic here is done on the ledger's slots alone."""
 import collections
+import datetime
 import time
 
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
@@ -40,7 +41,7 @@ def test_gaps_are_kept_and_vary(tmp_path):
 def test_case_65_a_daily_limit_is_met_exactly_and_never_passed(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, gap="5min-30min", daily_limit=7),
-                            mailbox(BEA, server.port, gap="0s", daily_limit=5),
+                            mailbox(BEA, server.port, daily_limit=5, connections=4),
                             campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="1d"))
         coldmail.import_leads(addresses(30))
         assert coldmail.fast_forward()[0] == 0
@@ -66,6 +67,34 @@ def test_case_40_a_restart_grants_nothing(tmp_path):
         status, summary = coldmail.run_until_idle()
         assert status == 75 and len(server.mails()) == 4
         assert "mailbox_gap" in summary or "mailbox_daily_limit" in summary
+
+
+def test_a_mailbox_that_keeps_failing_is_tried_ever_more_rarely(tmp_path):
+    """1, 2, 4 minutes and so on, an hour at most; one connection finds out whether it is better."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on connect times 9 do reply 421 4.3.2 Not today then drop"]) as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(3))
+        assert coldmail.fast_forward()[0] == 0
+        assert len(server.mails()) == 3 and server.summary()["connections"] == 10
+        times = [datetime.datetime.fromisoformat(e["ts"]) for e in coldmail.events("connect_failed")]
+        waits = [round((b - a).total_seconds() / 60) for a, b in zip(times, times[1:])]
+        assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_case_14_a_thread_waits_for_its_own_mailbox(tmp_path):
+    """When that one is down, no other one answers in its place."""
+    with FakeSmtp(tmp_path / "ali") as one, FakeSmtp(tmp_path / "bea") as two:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, one.port), mailbox(BEA, two.port),
+                            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="90min"))
+        coldmail.import_leads(addresses(20))
+        coldmail.run_until_idle()
+        first = {m.to[0]: m.sender for m in one.mails() + two.mails()}
+        assert set(first.values()) == {ALI, BEA}
+        one.set_rules("on connect times 5 do reply 421 Down then drop")
+        assert coldmail.fast_forward()[0] == 0
+        mails = one.mails() + two.mails()
+        assert len(mails) == 40 and all(m.sender == first[m.to[0]] for m in mails)
+        assert len(coldmail.events("connect_failed")) == 5
 
 
 def test_case_25_what_was_missed_goes_out_once_after_the_start(tmp_path):
