@@ -159,8 +159,8 @@ check: $(programs) $(test_bin) ## every test; < 4 minutes
 crash: $(programs) ## a thousand kills at random moments (check: 200)
 	COLDMAIL_KILLS=1000 $(PYTEST) $(PYTEST_ARGS) tests/crash
 
-valgrind: ## the unit tests and a campaign under valgrind
-	$(MAKE) VALGRIND=1 check TESTS=tests/test_programs.py
+valgrind: ## the unit tests and whole campaigns under valgrind
+	$(MAKE) VALGRIND=1 check TESTS='tests/test_programs.py tests/e2e/test_corridor.py'
 
 FUZZ_SECONDS ?= 60
 fuzz: ## search with libFuzzer, FUZZ_SECONDS (60) a target; new inputs stay in build/fuzz/corpus
