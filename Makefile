@@ -176,8 +176,7 @@ bench: all $(bench_bin) ## ratios with a peer measured in the same run, as media
 	for b in tests/bench/*.sh; do BUILD=$(BUILD) bash $$b || exit 1; done
 
 lint: all ## format, cppcheck, rooms, banned words, keys, man pages; builds with clang, too
-	BUILD=$(BUILD) scripts/lint
-	$(MAKE) CC=clang BUILD=$(BUILD)/clang all
+	BUILD=$(BUILD) MAKE='$(MAKE)' scripts/lint
 
 clean: ## forget every build
 	rm -rf build
