@@ -54,10 +54,14 @@ static bool read_email(struct store_db *db, struct mem_arena *a, const struct le
 static void read_last_attempt(
 	struct store_db *db, struct mem_arena *a, const char *key, struct store_attempt *ret)
 {
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_LAST, SQL_T(key));
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPTS_OF_KEY, SQL_T(key));
+	struct store_attempt v;
 
-	if (st)
-		store_row_attempt(st, a, ret);
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		store_row_attempt(st, a, &v);
+		if (v.n > ret->n)
+			*ret = v;
+	}
 }
 
 /* The person is computed again: one that does not fit the address would open a second ledger. */

@@ -131,21 +131,14 @@ int store_op_reserve(struct store_db *db, struct store_req *r)
 
 /* ---- SLOT, VOID -------------------------------------------------------------------------------- */
 
-/* Why there was nothing to insert: the try has ended, or its slot is taken, by somebody else or by
- * this very request asked twice. */
-static int why_no_slot(struct store_db *db, struct store_req *r, const char *id)
+/* There is a slot already: somebody else's, or that of this very request asked twice. */
+static int slot_is_there(struct store_db *db, struct store_req *r, const char *slot_id)
 {
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(id));
-	const char *state = st ? (const char *)sqlite3_column_text(st, 0) : NULL;
-
-	if (!str_eq(state, store_attempt_name(STORE_ATTEMPT_RESERVED)))
-		return store_refuse(
-			r, CM_ESTATE, st ? "the try has ended" : "there is no such try");
-	st = store_db_find(db, STORE_SQL_SLOT_BY_ID,
-		SQL_T(store_slot_id(&r->arena, r->u.slot.key, r->u.slot.n)));
-	if (!st)
-		return store_refuse(r, CM_ESTATE, "the try is not readable");
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_SLOT_BY_ID, SQL_T(slot_id));
 	struct store_row row = { .st = st, .arena = &r->arena };
+
+	if (!st)
+		return CM_OK; /* the database has failed: db->err */
 	bool is_taken = str_eq(store_row_text(&row), "transmitting");
 	const char *why = store_row_text(&row);
 	bool is_ours = str_eq(store_row_text(&row), r->u.slot.instance) &&
@@ -157,12 +150,22 @@ static int why_no_slot(struct store_db *db, struct store_req *r, const char *id)
 
 int store_op_slot(struct store_db *db, struct store_req *r)
 {
-	const char *id = store_attempt_id(&r->arena, r->u.slot.key, r->u.slot.n);
+	const char *key = r->u.slot.key;
+	const char *id = store_attempt_id(&r->arena, key, r->u.slot.n);
+	const char *slot_id = store_slot_id(&r->arena, key, r->u.slot.n);
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_MAILBOX, SQL_T(id));
+	const char *mailbox = st ? (const char *)sqlite3_column_text(st, 0) : NULL;
 
-	if (store_db_run(db, STORE_SQL_SLOT_TAKE, SQL_T(id), SQL_I(r->now_ms),
-		    SQL_T(r->u.slot.instance), SQL_T(r->u.slot.nonce)) == 1)
+	if (!st)
+		return store_refuse(r, CM_ESTATE,
+			store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(id))
+				? "the try has ended"
+				: "there is no such try");
+	if (store_db_run(db, STORE_SQL_SLOT_TAKE, SQL_T(slot_id), SQL_T(key), SQL_I(r->u.slot.n),
+		    SQL_I(r->now_ms), SQL_T(mailbox), SQL_T(r->u.slot.instance),
+		    SQL_T(r->u.slot.nonce)) == 1)
 		return CM_OK;
-	return why_no_slot(db, r, id);
+	return slot_is_there(db, r, slot_id);
 }
 
 int store_op_void(struct store_db *db, struct store_req *r)

@@ -51,9 +51,10 @@
 #define STORE_WENT_OUT "outcome IN ('sent', 'uncertain')"
 
 /* A lead that no claim, waking or release would ever find. The index leads_odd is made of the same
- * words. */
+ * words; every lead written is held against them, and NOT IN would build a table for that. */
 #define STORE_LEAD_ODD                                                                             \
-	"(coalesce(state, '') NOT IN ('queued', 'held', 'in_flight', 'ended')"                     \
+	"(state IS NULL OR (state <> 'queued' AND state <> 'held' AND state <> 'in_flight'"        \
+	" AND state <> 'ended')"                                                                   \
 	" OR (state = 'queued' AND (typeof(due) <> 'integer' OR typeof(campaign) <> 'text'"        \
 	" OR campaign = '' OR typeof(mailbox) <> 'text'"                                           \
 	" OR coalesce(stage, '') NOT IN ('draft', 'send'))))"
@@ -160,15 +161,15 @@
 	X(SENT_OF_PERSON, SEEK, "SELECT count(*), max(sent_at) FROM emails WHERE person = ?1"      \
 		" AND " STORE_WENT_OUT)                                                            \
 	X(LAST_OF_CAMPAIGN, SEEK, "SELECT step, from_email FROM emails WHERE person = ?1 AND"      \
-		" campaign_id = ?2 AND " STORE_WENT_OUT " ORDER BY followup_number DESC LIMIT 1")  \
+		" campaign_id = ?2 AND " STORE_WENT_OUT " ORDER BY rowid DESC LIMIT 1")            \
 	X(CONTACTED_BY, SEEK, "SELECT campaign_id FROM emails WHERE person = ?1 AND campaign_id"   \
 		" IS NOT ?2 AND " STORE_WENT_OUT " AND coalesce(sent_at, ?3) >= ?3 ORDER BY"       \
-		" sent_at DESC LIMIT 1")                                                           \
+		" rowid DESC LIMIT 1")                                                             \
                                                                                                    \
 	/* attempts and their slots */                                                             \
 	X(ATTEMPT_BY_ID, SEEK, STORE_ATTEMPT_FROM "WHERE a._id = ?1 AND a.slot = 0")               \
-	X(ATTEMPT_LAST, SEEK, STORE_ATTEMPT_FROM "WHERE " STORE_ATTEMPTS_OF("a.", "?1") " AND"     \
-		" a.key = ?1 AND a.slot = 0 ORDER BY a.n DESC LIMIT 1")                            \
+	X(ATTEMPTS_OF_KEY, SEEK, STORE_ATTEMPT_FROM "WHERE " STORE_ATTEMPTS_OF("a.", "?1")         \
+		" AND a.key = ?1 AND a.slot = 0")                                                  \
 	X(ATTEMPTS_OF_PERSON, SEEK, "SELECT " STORE_ATTEMPT_COLS " FROM emails e CROSS JOIN"       \
 		" attempts a ON " STORE_ATTEMPTS_OF("a.", "e.key") " AND a.key = e.key LEFT"       \
 		" JOIN attempts s ON s._id = a._id || '!' WHERE e.person = ?1 AND a.slot = 0"      \
@@ -182,9 +183,10 @@
 		" ?13, ?14) ON CONFLICT DO NOTHING")                                               \
 	X(TRANSMITTED, SEEK, "SELECT 1 FROM attempts WHERE " STORE_ATTEMPTS_OF("", "?1") " AND"    \
 		" key = ?1 AND slot = 1 AND state = 'transmitting' LIMIT 1")                       \
-	X(SLOT_TAKE, SEEK, "INSERT INTO attempts (_id, key, n, slot, state, at, mailbox,"          \
-		" instance, nonce) SELECT _id || '!', key, n, 1, 'transmitting', ?2, mailbox,"     \
-		" ?3, ?4 FROM attempts WHERE _id = ?1 AND slot = 0 AND state = 'reserved'"         \
+	X(ATTEMPT_MAILBOX, SEEK, "SELECT mailbox FROM attempts WHERE _id = ?1 AND slot = 0 AND"    \
+		" state = 'reserved'")                                                             \
+	X(SLOT_TAKE, NONE, "INSERT INTO attempts (_id, key, n, slot, state, at, mailbox,"          \
+		" instance, nonce) VALUES (?1, ?2, ?3, 1, 'transmitting', ?4, ?5, ?6, ?7)"         \
 		" ON CONFLICT DO NOTHING")                                                         \
 	X(SLOT_VOID, SEEK, "INSERT INTO attempts (_id, key, n, slot, state, at, why) SELECT _id"   \
 		" || '!', key, n, 1, 'void', ?2, ?3 FROM attempts WHERE _id = ?1 AND slot = 0"     \
