@@ -106,12 +106,26 @@ struct store_lead_to {
 	X(CLAIM, W)                                                                                \
 	X(DRAFT, W)                                                                                \
 	X(LEAD_SET, W)                                                                             \
-	X(RESERVE, W) X(SLOT, W) X(OUTCOME, W) X(VOID, W) X(RECOVER, W) X(WAKE, W) X(LEAD_ACT, W)  \
-		X(SUPPRESS_ADD, W) X(SUPPRESS_REMOVE, W) X(CONTROL_SET, W) X(RESOLVE, W)           \
-			X(OPEN_ATTEMPTS, R) X(CONTROLS, R) X(MAILBOX_USE, R) X(TALLY, R)           \
-				X(LEAD_GET, R) X(LEAD_LIST, R) X(SENDS, R) X(SUPPRESS_CHECK, R)    \
-					X(SUPPRESS_LIST, R) X(NEXT_DUE, R) X(QUICK_CHECK, T)       \
-						X(AUDIT, S) X(BACKUP, T)
+	X(RESERVE, W)                                                                              \
+	X(SLOT, W)                                                                                 \
+	X(OUTCOME, W)                                                                              \
+	X(VOID, W)                                                                                 \
+	X(RECOVER, W)                                                                              \
+	X(WAKE, W)                                                                                 \
+	X(LEAD_ACT, W)                                                                             \
+	X(SUPPRESS_ADD, W)                                                                         \
+	X(SUPPRESS_REMOVE, W)                                                                      \
+	X(CONTROL_SET, W)                                                                          \
+	X(RESOLVE, W)                                                                              \
+	X(OPEN_ATTEMPTS, R)                                                                        \
+	X(CONTROLS, R)                                                                             \
+	X(MAILBOX_USE, R)                                                                          \
+	X(TALLY, R)                                                                                \
+	X(LEAD_GET, R)                                                                             \
+	X(LEAD_LIST, R)                                                                            \
+	X(SENDS, R)                                                                                \
+	X(SUPPRESS_CHECK, R) X(SUPPRESS_LIST, R) X(NEXT_DUE, R) X(QUICK_CHECK, T) X(AUDIT, S)      \
+		X(BACKUP, T)
 enum store_op {
 #define X(name, side) STORE_##name,
 	STORE_OPS(X)
