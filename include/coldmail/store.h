@@ -124,8 +124,12 @@ struct store_lead_to {
 	X(LEAD_GET, R)                                                                             \
 	X(LEAD_LIST, R)                                                                            \
 	X(SENDS, R)                                                                                \
-	X(SUPPRESS_CHECK, R) X(SUPPRESS_LIST, R) X(NEXT_DUE, R) X(QUICK_CHECK, T) X(AUDIT, S)      \
-		X(BACKUP, T)
+	X(SUPPRESS_CHECK, R)                                                                       \
+	X(SUPPRESS_LIST, R)                                                                        \
+	X(NEXT_DUE, R)                                                                             \
+	X(QUICK_CHECK, T)                                                                          \
+	X(AUDIT, S)                                                                                \
+	X(BACKUP, T)
 enum store_op {
 #define X(name, side) STORE_##name,
 	STORE_OPS(X)
