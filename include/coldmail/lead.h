@@ -141,6 +141,7 @@ struct lead {
 	int64_t last_sent_ms; /* 0: never */
 	const char *status;
 	int64_t created_ms;
+	const char *error; /* why it is held or ended, for people; "" */
 	struct lead_var *vars; /* every field but email and campaign */
 	size_t n_vars;
 };

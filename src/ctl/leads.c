@@ -60,6 +60,7 @@ static void list_row(const cJSON *lead, void *arg)
 	ctl_table_add(t, ctl_text(lead, "step"));
 	ctl_table_add(t, str_eq(state, "ended") ? "-" : str_z(&when));
 	ctl_table_add(t, ctl_text(lead, "status"));
+	ctl_table_add(t, ctl_text(lead, "error_message"));
 	str_done(&when);
 	free(both);
 }
@@ -67,7 +68,7 @@ static void list_row(const cJSON *lead, void *arg)
 static int list(const struct ctl *c)
 {
 	static const char *const headings[] = { "ADDRESS", "CAMPAIGN", "STATE", "STEP", "WHEN",
-		"STATUS", NULL };
+		"STATUS", "WHY", NULL };
 	struct ctl_table table;
 
 	if (c->json) {
@@ -235,7 +236,8 @@ static const char *const known_columns[] = { "email", "campaign",
 #undef X
 		NULL };
 static const char *const own_columns[] = { "state", "reason", "until", "status", "stage", "step",
-	"last_step", "due", "mailbox", "n_sent", "last_sent_at", "created_at", NULL };
+	"last_step", "due", "mailbox", "n_sent", "last_sent_at", "created_at", "error_message",
+	NULL };
 
 /* Names of other columns that some lead has. */
 struct extras {

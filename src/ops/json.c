@@ -67,6 +67,7 @@ cJSON *ops_json_lead(const struct lead *l)
 	add_text(o, "state", lead_state_name(l->state));
 	add_text(o, "reason", lead_reason_name(l->reason));
 	ops_json_time(o, "until", l->until_ms);
+	add_text(o, "error_message", str_is_empty(l->error) ? NULL : l->error);
 	add_text(o, "status", l->status);
 	add_text(o, "stage", lead_stage_name(l->stage));
 	add_text(o, "step", l->step);

@@ -208,6 +208,9 @@ bool store_row_lead(sqlite3_stmt *st, struct mem_arena *a, struct lead *ret)
 	ret->created_ms = store_row_int(&row, 0);
 	read_extra(&row, ret);
 	read_columns(&row, ret);
+	bool ok = row.ok;
+	ret->error = store_row_text(&row); /* nothing depends on it */
+	row.ok = ok;
 	if (!*ret->id || !*ret->email || !*ret->person)
 		row.ok = false;
 	if (!row.ok && ret->state != LEAD_ENDED) {

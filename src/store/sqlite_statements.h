@@ -18,7 +18,7 @@
 #define STORE_COLUMN_SET(name)  ", " #name " = ?"
 #define STORE_COLUMN_MARK(name) ", ?"
 
-/* Read by store_row_lead(). */
+/* With STORE_LEAD_READ, read by store_row_lead(). */
 #define STORE_LEAD_COLS                                                                            \
 	"_id, email, person, campaign, state, reason, until, stage, step, last_step, due, "        \
 	"mailbox, n_sent, last_sent_at, status, created_at, extra" LEAD_COLUMNS(STORE_COLUMN)
@@ -28,6 +28,9 @@
 	"_id = ?, email = ?, person = ?, campaign = ?, state = ?, reason = ?, until = ?, "         \
 	"stage = ?, step = ?, last_step = ?, due = ?, mailbox = ?, n_sent = ?, last_sent_at = ?, " \
 	"status = ?, created_at = ?, extra = ?" LEAD_COLUMNS(STORE_COLUMN_SET)
+
+/* A lead as it is read: the reason for people comes last, and is written by other statements. */
+#define STORE_LEAD_READ STORE_LEAD_COLS ", error_message"
 
 /* Read by store_row_email(). */
 #define STORE_EMAIL_COLS                                                                           \
@@ -75,9 +78,9 @@
 		" UPDATE SET value = excluded.value")                                              \
                                                                                                    \
 	/* leads */                                                                                \
-	X(LEAD_BY_ROW, SEEK, "SELECT " STORE_LEAD_COLS " FROM leads WHERE rowid = ?1")             \
-	X(LEAD_BY_ID, SEEK, "SELECT " STORE_LEAD_COLS " FROM leads WHERE _id = ?1")                \
-	X(LEAD_BY_EMAIL, SEEK, "SELECT " STORE_LEAD_COLS " FROM leads WHERE email = ?1")           \
+	X(LEAD_BY_ROW, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE rowid = ?1")             \
+	X(LEAD_BY_ID, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE _id = ?1")                \
+	X(LEAD_BY_EMAIL, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE email = ?1")           \
 	X(LEAD_IN_FLIGHT, SEEK, "SELECT 1 FROM leads WHERE _id = ?1 AND state = 'in_flight'")      \
 	X(LEAD_KEY, SEEK, "SELECT campaign, person, step FROM leads WHERE _id = ?1")               \
 	X(LEAD_INSERT, NONE, "INSERT INTO leads (" STORE_LEAD_COLS ") VALUES (" STORE_LEAD_MARKS   \
@@ -115,7 +118,7 @@
 		" WHERE state = 'held' AND until <= ?1 ORDER BY until LIMIT ?2)")                  \
 	X(WAKE_NEXT, SEEK, "SELECT until FROM leads WHERE state = 'held' AND until < ?1 ORDER"     \
 		" BY until LIMIT 1")                                                               \
-	X(LEAD_LIST, PAGE, "SELECT " STORE_LEAD_COLS " FROM leads WHERE email > ?1 AND (?2 IS"     \
+	X(LEAD_LIST, PAGE, "SELECT " STORE_LEAD_READ " FROM leads WHERE email > ?1 AND (?2 IS"     \
 		" NULL OR campaign = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR"        \
 		" reason = ?4) ORDER BY email LIMIT ?5")                                           \
 	X(TALLY, SMALL, "SELECT campaign, state, reason, n FROM tally WHERE n <> 0")               \
