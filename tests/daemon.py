@@ -1,5 +1,5 @@
-"""Driving the real coldmail: write its configuration, import leads, start, stop and kill it, ask its
-control socket, read its store. One Coldmail is one folder with everything in it."""
+"""Driving the real coldmail: write its configuration, import leads, start, stop and kill it, ask
+its control socket, read its store. One Coldmail is one folder with everything in it."""
 import contextlib
 import csv
 import http.client
@@ -23,7 +23,9 @@ identity {
     opt_out_line = "Not relevant? Tell me and I will not write again."
 }
 """
-TEMPLATE = "Subject: {step} for {{{{first_name|you}}}}\n\nHi {{{{first_name|there}}}}, this is {step}.\n"
+TEMPLATE = (
+    "Subject: {step} for {{{{first_name|you}}}}\n\nHi {{{{first_name|there}}}}, this is {step}.\n"
+)
 
 
 def mailbox(address=ALI, port=0, **keys):
@@ -65,8 +67,9 @@ class Control(http.client.HTTPConnection):
 
     def call(self, command, **arguments):
         """The answer as JSON; a refusal fails the test."""
-        self.request("POST", f"/v1/{command}", json.dumps(arguments),
-                     {"Content-Type": "application/json"})
+        self.request(
+            "POST", f"/v1/{command}", json.dumps(arguments), {"Content-Type": "application/json"}
+        )
         response = self.getresponse()
         body = json.loads(response.read())
         assert response.status == 200, (command, response.status, body)
@@ -101,9 +104,12 @@ class Coldmail:
 
     def configure(self, *sections):
         """Writes the configuration: these sections, and what every test here shares."""
-        replace(self.conf, f'store = "sqlite:{self.store}"\n'
-                f'control {{ socket = "{self.socket}" }}\n'
-                f"log {{ format = json }}\n{IDENTITY}" + "".join(sections))
+        replace(
+            self.conf,
+            f'store = "sqlite:{self.store}"\n'
+            f'control {{ socket = "{self.socket}" }}\n'
+            f"log {{ format = json }}\n{IDENTITY}" + "".join(sections),
+        )
 
     def template(self, step, text=None):
         text = text or TEMPLATE.format(step=step)
@@ -114,8 +120,9 @@ class Coldmail:
     def events(self, name):
         """The log lines of that name, of every start so far."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [e for e in map(json.loads, filter(lambda l: l[:1] == "{", lines))
-                if e["event"] == name]
+        return [
+            e for e in map(json.loads, filter(lambda l: l[:1] == "{", lines)) if e["event"] == name
+        ]
 
     @contextlib.contextmanager
     def database(self, write=False):
@@ -140,8 +147,13 @@ class Coldmail:
 
     def states(self):
         """{(state, reason): how many leads}"""
-        return {(r["state"], r["reason"]): r["n"] for r in self.rows(
-            "SELECT state, coalesce(reason, '') AS reason, count(*) AS n FROM leads GROUP BY 1, 2")}
+        return {
+            (r["state"], r["reason"]): r["n"]
+            for r in self.rows(
+                "SELECT state, coalesce(reason, '') AS reason, count(*) AS n FROM leads"
+                " GROUP BY 1, 2"
+            )
+        }
 
     # ---- the daemon ----------------------------------------------------------------------------
 
@@ -150,16 +162,20 @@ class Coldmail:
         assert not self.is_running()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [self.program, "-c", self.conf, *arguments], stdin=subprocess.DEVNULL,
-                **{"stdout": log, "stderr": log, "env": environment, **keys})
+                [self.program, "-c", self.conf, *arguments],
+                stdin=subprocess.DEVNULL,
+                **{"stdout": log, "stderr": log, "env": environment, **keys},
+            )
         return self.process
 
     def start(self, *arguments, **keys):
         """Starts it and waits until its control socket answers and the ledger was recovered."""
         before = len(self.events("ready"))
         self.spawn(*arguments, **keys)
-        wait_until(lambda: len(self.events("ready")) > before or not self.is_running(),
-                   what="the daemon's start")
+        wait_until(
+            lambda: len(self.events("ready")) > before or not self.is_running(),
+            what="the daemon's start",
+        )
         assert self.is_running(), self.tail()
         return self.process
 
@@ -202,9 +218,14 @@ class Coldmail:
 
     def ctl(self, *arguments, status=0):
         """Runs a command with --json; its answer, or its whole result when STATUS is None."""
-        done = subprocess.run([self.ctl_program, "-c", self.conf, "--json", "--yes", *arguments],
-                              text=True, timeout=20, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run(
+            [self.ctl_program, "-c", self.conf, "--json", "--yes", *arguments],
+            text=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         if status is None:
             return done
         assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)

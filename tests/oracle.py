@@ -7,12 +7,13 @@ AUDITED = 200  # characters of a finding that are shown
 
 
 class OptOut(collections.namedtuple("OptOut", "address ms taken")):
-    """An acknowledged opt-out: when its answer was read, and the attempts it named as on their way."""
+    """An acknowledged opt-out: when its answer was read, and the attempts that it named."""
 
 
 def _attempts(coldmail):
-    return coldmail.rows("SELECT key, n, state, to_email, message_id, sha256 FROM attempts"
-                         " WHERE slot = 0")
+    return coldmail.rows(
+        "SELECT key, n, state, to_email, message_id, sha256 FROM attempts" " WHERE slot = 0"
+    )
 
 
 def _each_mail_is_in_the_ledger(accepted, attempts):
@@ -59,26 +60,33 @@ def _opt_outs_are_kept(accepted, attempts, opt_outs):
 
 
 def _leads_view_is_the_ledger(coldmail):
-    """(vi) leads.status follows emails, first steps sent are leads written to, the tally is a count."""
+    """(vi) leads.status follows emails, first steps sent are leads written to, tallies count."""
     for lead in coldmail.rows(
-            "SELECT l.email, l.state, l.status, l.n_sent, count(e.key) AS went FROM leads l"
-            " LEFT JOIN emails e ON e.lead_id = l._id AND e.outcome IN ('sent', 'uncertain')"
-            " GROUP BY l._id"):
+        "SELECT l.email, l.state, l.status, l.n_sent, count(e.key) AS went FROM leads l"
+        " LEFT JOIN emails e ON e.lead_id = l._id AND e.outcome IN ('sent', 'uncertain')"
+        " GROUP BY l._id"
+    ):
         if lead["n_sent"] != lead["went"]:
             yield f"{lead['email']}: n_sent {lead['n_sent']}, in the ledger {lead['went']}"
         if lead["went"] and lead["status"] in ("pending", "failed", "invalid"):
             yield f"{lead['email']}: written to, but {lead['status']}"
         if lead["state"] == "in_flight":
             yield f"{lead['email']}: in flight at rest"
-    first = coldmail.count("SELECT count(*) FROM emails WHERE followup_number = 0"
-                           " AND outcome IN ('sent', 'uncertain')")
-    written = coldmail.count("SELECT count(*) FROM leads"
-                             " WHERE status IN ('sent', 'replied', 'bounced', 'unsubscribed')")
+    first = coldmail.count(
+        "SELECT count(*) FROM emails WHERE followup_number = 0"
+        " AND outcome IN ('sent', 'uncertain')"
+    )
+    written = coldmail.count(
+        "SELECT count(*) FROM leads"
+        " WHERE status IN ('sent', 'replied', 'bounced', 'unsubscribed')"
+    )
     if first != written:
         yield f"first steps sent {first}, leads written to {written}"
     tally = coldmail.rows("SELECT campaign, state, reason, n FROM tally WHERE n <> 0")
-    counted = coldmail.rows("SELECT coalesce(campaign, ''), coalesce(state, ''),"
-                            " coalesce(reason, ''), count(*) FROM leads GROUP BY 1, 2, 3")
+    counted = coldmail.rows(
+        "SELECT coalesce(campaign, ''), coalesce(state, ''),"
+        " coalesce(reason, ''), count(*) FROM leads GROUP BY 1, 2, 3"
+    )
     if sorted(map(tuple, tally)) != sorted(map(tuple, counted)):
         yield f"tally {sorted(map(tuple, tally))}, counted {sorted(map(tuple, counted))}"
 

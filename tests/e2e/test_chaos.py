@@ -1,5 +1,5 @@
-"""Everything at once, by chance: opt-outs, holds, pauses, reloads, imports, stops and kills in the middle
-of sending to a server in a mood. Afterwards the story has to be one story."""
+"""Everything at once, by chance: opt-outs, holds, pauses, reloads, imports, stops and kills in the
+middle of sending to a server in a mood. Afterwards the story has to be one story."""
 import http.client
 import os
 import random
@@ -12,11 +12,17 @@ import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
 
-SECONDS = float(os.environ.get("COLDMAIL_CHAOS_SECONDS", "6"))
+SECONDS = float(os.environ.get("COLDMAIL_CHAOS_SECONDS", "4"))
 STEPS = ("intro", "nudge", "last")
-RULES = ["on rcpt to *7@* do reply 550 5.1.1 No such user here", "on rcpt to *5@* every 2 do reply 450 4.2.2 Full",
-         "on dot every 31 do accept then rst", "on dot every 37 do reply 451 4.3.0 Later",
-         "on dot every 41 do rst", "on dot every 43 do reply 554 5.6.0 No", "on dot every 2 do delay 3"]
+RULES = [
+    "on rcpt to *7@* do reply 550 5.1.1 No such user here",
+    "on rcpt to *5@* every 2 do reply 450 4.2.2 Full",
+    "on dot every 31 do accept then rst",
+    "on dot every 37 do reply 451 4.3.0 Later",
+    "on dot every 41 do rst",
+    "on dot every 43 do reply 554 5.6.0 No",
+    "on dot every 2 do delay 3",
+]
 
 
 class Chaos:
@@ -27,9 +33,11 @@ class Chaos:
 
     def sections(self, connections=3, both=True, extra=True):
         boxes = (ALI, BEA) if both else (ALI,)
-        return [*(mailbox(a, self.server.port, connections=connections) for a in (ALI, BEA)),
-                campaign(mailboxes=boxes, steps=STEPS),
-                *([campaign("extra", mailboxes=(BEA,), steps=STEPS[:2])] if extra else [])]
+        return [
+            *(mailbox(a, self.server.port, connections=connections) for a in (ALI, BEA)),
+            campaign(mailboxes=boxes, steps=STEPS),
+            *([campaign("extra", mailboxes=(BEA,), steps=STEPS[:2])] if extra else []),
+        ]
 
     def call(self, command, **arguments):
         """The answer; None when there was none, or when it was a no."""
@@ -47,10 +55,15 @@ class Chaos:
 
     def opt_out(self):
         address = self.chance.choice(self.people)
-        answer = self.call("suppress/add", patterns=[address]) if self.chance.random() < 0.5 else \
-            self.call("leads/stop", address=address, because="opted-out")
+        answer = (
+            self.call("suppress/add", patterns=[address])
+            if self.chance.random() < 0.5
+            else self.call("leads/stop", address=address, because="opted-out")
+        )
         if answer:
-            self.opt_outs.append(oracle.OptOut(address, time.time() * 1000, answer["in_transmission"]))
+            self.opt_outs.append(
+                oracle.OptOut(address, time.time() * 1000, answer["in_transmission"])
+            )
 
     def hold_and_release(self):
         address = self.chance.choice(self.people)
@@ -64,30 +77,48 @@ class Chaos:
         self.call("resume", what=what, name=name)
 
     def reload(self):
-        self.coldmail.configure(*self.sections(self.chance.randint(1, 5), self.chance.random() < 0.7,
-                                               self.chance.random() < 0.7))
-        self.coldmail.template("intro", f"Subject: Hi {self.chance.random()}\n\nHi {{{{first_name|you}}}}.\n")
+        self.coldmail.configure(
+            *self.sections(
+                self.chance.randint(1, 5), self.chance.random() < 0.7, self.chance.random() < 0.7
+            )
+        )
+        self.coldmail.template(
+            "intro", f"Subject: Hi {self.chance.random()}\n\nHi {{{{first_name|you}}}}.\n"
+        )
         self.call("reload")
 
     def import_more(self):
         new = [f"more{len(self.people)}-{i}@take.example" for i in range(20)]
-        rows = [{"line": i, "vars": {"email": a, "first_name": "Grace"}}
-                for i, a in enumerate([*new, *self.chance.sample(self.people, 10)])]
+        rows = [
+            {"line": i, "vars": {"email": a, "first_name": "Grace"}}
+            for i, a in enumerate([*new, *self.chance.sample(self.people, 10)])
+        ]
         self.call("leads/import", campaign=self.chance.choice(["founders", "extra"]), rows=rows)
         self.people += new
 
     def look(self):
-        command, arguments = self.chance.choice([
-            ("status", {}), ("why", {}), ("why", {"subject": "founders"}), ("campaigns", {}),
-            ("why", {"subject": self.chance.choice(self.people)}), ("sends", {"max": 50}), ("audit", {}),
-            ("preview", {"campaign": "founders"}), ("leads/show", {"address": self.chance.choice(self.people)}),
-            ("leads/list", {"state": "held"})])
+        command, arguments = self.chance.choice(
+            [
+                ("status", {}),
+                ("why", {}),
+                ("why", {"subject": "founders"}),
+                ("campaigns", {}),
+                ("why", {"subject": self.chance.choice(self.people)}),
+                ("sends", {"max": 50}),
+                ("audit", {}),
+                ("preview", {"campaign": "founders"}),
+                ("leads/show", {"address": self.chance.choice(self.people)}),
+                ("leads/list", {"state": "held"}),
+            ]
+        )
         self.call(command, **arguments)
 
     def settle(self):
-        """An operator who looked into the server's list."""
+        """An operator who looks into the server's list, after the server had the last word."""
+        uncertain = (self.call("sends", outcome="uncertain", max=5) or {}).get("sends", [])
+        time.sleep(0.05)
         came = {m.message_id for m in self.server.mails()}
-        for attempt in (self.call("sends", outcome="uncertain", max=5) or {}).get("sends", []):
+        for attempt in uncertain:
             if self.call("resolve", id=attempt["id"], sent=attempt["message_id"] in came):
                 self.settled += 1
 
@@ -102,8 +133,11 @@ class Chaos:
         time.sleep(0.03)
 
     def run(self, seconds):
-        actions = [self.opt_out] * 8 + [self.hold_and_release, self.look] * 3 + [
-            self.pause_and_resume, self.reload, self.import_more, self.settle, self.restart]
+        actions = (
+            [self.opt_out] * 8
+            + [self.hold_and_release, self.look] * 3
+            + [self.pause_and_resume, self.reload, self.import_more, self.settle, self.restart]
+        )
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.chance.choice(actions)()

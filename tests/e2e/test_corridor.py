@@ -1,5 +1,5 @@
-"""A campaign from a file to the mail server and its end: what arrives, from whom, in which thread, how
-often, and that the ledger and the leads tell the same."""
+"""A campaign from a file to the mail server and its end: what arrives, from whom, in which thread,
+how often, and that the ledger and the leads tell the same."""
 import collections
 import email
 import email.policy
@@ -22,13 +22,21 @@ def parsed(server, mail):
 def finished(tmp_path_factory):
     """(server, coldmail): 30 leads, three steps weeks apart, two mailboxes; all of it is over."""
     folder = tmp_path_factory.mktemp("finished")
-    with FakeSmtp(folder / "smtp", rules=[
-            "on rcpt to refused* do reply 550 5.1.1 No such user here"]) as server:
+    with FakeSmtp(
+        folder / "smtp", rules=["on rcpt to refused* do reply 550 5.1.1 No such user here"]
+    ) as server:
         coldmail = Coldmail(
-            folder, mailbox(ALI, server.port, gap="1min-9min"), mailbox(BEA, server.port, gap="2min"),
-            campaign(mailboxes=(ALI, BEA), steps=STEPS, after="3d"))
-        coldmail.import_leads([{"email": address, "first_name": "Grace"}
-                               for address in [*addresses(28), "refused1@x.example", "refused2@x.example"]])
+            folder,
+            mailbox(ALI, server.port, gap="1min-9min"),
+            mailbox(BEA, server.port, gap="2min"),
+            campaign(mailboxes=(ALI, BEA), steps=STEPS, after="3d"),
+        )
+        coldmail.import_leads(
+            [
+                {"email": address, "first_name": "Grace"}
+                for address in [*addresses(28), "refused1@x.example", "refused2@x.example"]
+            ]
+        )
         coldmail.status, coldmail.summary = coldmail.fast_forward()
         yield server, coldmail
 
@@ -40,10 +48,14 @@ def test_case_06_every_step_goes_out_once_and_in_order(finished):
     by_lead = collections.defaultdict(list)
     for mail in server.mails():
         by_lead[mail.to[0]].append(parsed(server, mail)["Subject"])
-    assert by_lead == {address: ["intro for Grace", "Re: intro for Grace", "last for Grace"]
-                       for address in addresses(28)}
+    assert by_lead == {
+        address: ["intro for Grace", "Re: intro for Grace", "last for Grace"]
+        for address in addresses(28)
+    }
     assert {m.message_id for m in server.mails()} == {
-        r["message_id"] for r in coldmail.rows("SELECT message_id FROM emails WHERE outcome = 'sent'")}
+        r["message_id"]
+        for r in coldmail.rows("SELECT message_id FROM emails WHERE outcome = 'sent'")
+    }
 
 
 def test_case_11_the_log_the_ledger_and_the_leads_agree(finished):
@@ -52,9 +64,13 @@ def test_case_11_the_log_the_ledger_and_the_leads_agree(finished):
     log = [e for e in coldmail.events("send") if e["outcome"] == "sent"]
     assert sorted(e["message_id"] for e in log) == sorted(m.message_id for m in server.mails())
     assert coldmail.states() == {("ended", "completed"): 28, ("ended", "bounced"): 2}
-    assert {r["status"]: r["n"] for r in coldmail.rows(
-        "SELECT status, count(*) AS n FROM leads GROUP BY 1")} == {"sent": 28, "invalid": 2}
-    assert {r[0] for r in coldmail.rows("SELECT status FROM emails WHERE outcome = 'sent'")} == {"sent"}
+    assert {
+        r["status"]: r["n"]
+        for r in coldmail.rows("SELECT status, count(*) AS n FROM leads GROUP BY 1")
+    } == {"sent": 28, "invalid": 2}
+    assert {r[0] for r in coldmail.rows("SELECT status FROM emails WHERE outcome = 'sent'")} == {
+        "sent"
+    }
 
 
 def test_case_14_a_lead_hears_from_one_sender_and_both_write(finished):
@@ -99,8 +115,9 @@ def test_references_keep_the_whole_chain(tmp_path):
         coldmail = Coldmail(tmp_path)
         for step in ("a", "b", "c"):
             coldmail.template(step, f"Hi, this is {step}.\n")
-        coldmail.configure(mailbox(ALI, server.port),
-                           campaign(steps=("intro", "a", "b", "c"), after="1d"))
+        coldmail.configure(
+            mailbox(ALI, server.port), campaign(steps=("intro", "a", "b", "c"), after="1d")
+        )
         coldmail.import_leads(addresses(1))
         assert coldmail.fast_forward()[0] == 0
         ids = [m.message_id for m in server.mails()]
@@ -110,18 +127,19 @@ def test_references_keep_the_whole_chain(tmp_path):
 
 def test_preview_is_what_goes(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port),
-                            campaign(start="manual"))
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign(start="manual"))
         coldmail.import_leads([{"email": "ada@take.example", "first_name": "Ada"}])
-        shown = email.message_from_string(coldmail.ctl("preview", "founders")["bytes"],
-                                          policy=email.policy.default)
+        shown = email.message_from_string(
+            coldmail.ctl("preview", "founders")["bytes"], policy=email.policy.default
+        )
         coldmail.ctl("start", "founders")
         coldmail.run_until_idle()
         [mail] = server.mails()
         came = parsed(server, mail)
         assert came.get_content() == shown.get_content()
-        assert [came[h] for h in ("Subject", "To", "From", "Message-ID")] == \
-               [shown[h] for h in ("Subject", "To", "From", "Message-ID")]
+        assert [came[h] for h in ("Subject", "To", "From", "Message-ID")] == [
+            shown[h] for h in ("Subject", "To", "From", "Message-ID")
+        ]
 
 
 def test_case_16_start_manual_waits_says_why_and_starts(tmp_path):
@@ -142,8 +160,7 @@ def test_case_16_start_manual_waits_says_why_and_starts(tmp_path):
 
 def test_until_idle_ends_when_only_later_steps_are_left(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port),
-                            campaign(steps=STEPS, after="2h"))
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign(steps=STEPS, after="2h"))
         coldmail.import_leads(addresses(3))
         assert coldmail.run_until_idle()[0] == 0
         assert len(server.mails()) == 3
@@ -168,20 +185,31 @@ def test_case_60_a_configuration_without_a_campaign_runs_and_says_so(tmp_path):
 def test_case_21_a_stopped_campaign_starves_nobody(tmp_path):
     """One campaign waits for its start with many leads, one is paused, one goes."""
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign("waits", start="manual"),
-                            campaign("paused"), campaign("goes"))
+        coldmail = Coldmail(
+            tmp_path,
+            mailbox(ALI, server.port),
+            campaign("waits", start="manual"),
+            campaign("paused"),
+            campaign("goes"),
+        )
         coldmail.import_leads(addresses(300, "a.example"), "waits")
         coldmail.import_leads(addresses(300, "b.example"), "paused")
         coldmail.import_leads(addresses(20, "c.example"), "goes")
         coldmail.ctl("pause", "campaign", "paused")
         assert coldmail.run_until_idle()[0] == 75
-        assert collections.Counter(m.to[0].split("@")[1] for m in server.mails()) == {"c.example": 20}
+        assert collections.Counter(m.to[0].split("@")[1] for m in server.mails()) == {
+            "c.example": 20
+        }
 
 
 def test_case_21_campaigns_take_turns(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, gap="10min", daily_limit=1000),
-                            campaign("big"), campaign("small"))
+        coldmail = Coldmail(
+            tmp_path,
+            mailbox(ALI, server.port, gap="10min", daily_limit=1000),
+            campaign("big"),
+            campaign("small"),
+        )
         coldmail.import_leads(addresses(100, "big.example"), "big")
         coldmail.import_leads(addresses(10, "small.example"), "small")
         assert coldmail.fast_forward()[0] == 0
@@ -192,19 +220,29 @@ def test_case_21_campaigns_take_turns(tmp_path):
 def test_case_61_a_first_name_is_used_only_if_it_looks_like_one(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
-        coldmail.import_leads([{"email": f"n{i}@take.example", "first_name": name} for i, name in
-                               enumerate(["GRACE", "info@take.example", "n/a", "x9#", "Jean Luc"])])
+        coldmail.import_leads(
+            [
+                {"email": f"n{i}@take.example", "first_name": name}
+                for i, name in enumerate(["GRACE", "info@take.example", "n/a", "x9#", "Jean Luc"])
+            ]
+        )
         coldmail.run_until_idle()
         said = {m.to[0]: parsed(server, m)["Subject"] for m in server.mails()}
-        assert said == {"n0@take.example": "intro for Grace", "n1@take.example": "intro for you",
-                        "n2@take.example": "intro for you", "n3@take.example": "intro for you",
-                        "n4@take.example": "intro for Jean Luc"}
+        assert said == {
+            "n0@take.example": "intro for Grace",
+            "n1@take.example": "intro for you",
+            "n2@take.example": "intro for you",
+            "n3@take.example": "intro for you",
+            "n4@take.example": "intro for Jean Luc",
+        }
 
 
 def test_case_61_nobody_writes_to_oneself(tmp_path):
     """A mailbox of ours among the leads is a mistake of the list."""
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), mailbox(BEA, server.port), campaign())
+        coldmail = Coldmail(
+            tmp_path, mailbox(ALI, server.port), mailbox(BEA, server.port), campaign()
+        )
         coldmail.import_leads([ALI, BEA, "carl@take.example"])
         assert coldmail.run_until_idle()[0] == 75
         assert [m.to[0] for m in server.mails()] == ["carl@take.example"]
@@ -214,8 +252,9 @@ def test_case_61_nobody_writes_to_oneself(tmp_path):
 
 def test_case_27_a_follow_up_whose_thread_is_unknown_is_held_and_counted(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port),
-                            campaign(steps=("intro", "nudge"), after="2h"))
+        coldmail = Coldmail(
+            tmp_path, mailbox(ALI, server.port), campaign(steps=("intro", "nudge"), after="2h")
+        )
         coldmail.import_leads(addresses(3))
         coldmail.run_until_idle()
         with coldmail.database(write=True) as db:
@@ -236,12 +275,18 @@ def test_case_62_a_draft_of_another_renderer_goes_out_all_the_same(tmp_path):
             db.execute("UPDATE emails SET renderer = renderer - 1")
         assert coldmail.fast_forward()[0] == 0
         assert len(server.mails()) == 3
-        assert {r["renderer"] for r in coldmail.rows("SELECT renderer FROM attempts WHERE slot = 0")} == {1}
+        assert {
+            r["renderer"] for r in coldmail.rows("SELECT renderer FROM attempts WHERE slot = 0")
+        } == {1}
         oracle.check(coldmail, server.mails())
 
 
 def test_case_57_a_word_that_is_misspelt_is_refused(tmp_path):
     coldmail = Coldmail(tmp_path, mailbox(ALI, 1), campaign())
-    for command in (("leads", "list", "--state", "quued"), ("leads", "list", "--reason", "mising_field"),
-                    ("sends", "--outcome", "snet"), ("leads", "stop", "a@take.example", "--because", "repleid")):
+    for command in (
+        ("leads", "list", "--state", "quued"),
+        ("leads", "list", "--reason", "mising_field"),
+        ("sends", "--outcome", "snet"),
+        ("leads", "stop", "a@take.example", "--because", "repleid"),
+    ):
         assert coldmail.ctl(*command, status=None).returncode == 64, command

@@ -15,23 +15,33 @@ def binding(coldmail, *subject):
 
 # ---- pause and resume ---------------------------------------------------------------------------
 
+
 def test_a_pause_that_was_acknowledged_is_kept(tmp_path):
-    """Again and again in the middle of sending: nothing arrives afterwards but what the answer named."""
-    with FakeSmtp(tmp_path / "smtp", rules=["on dot every 2 do delay 2"]) as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, connections=3), campaign()) as coldmail:
+    """Again and again in the middle of sending: nothing follows but what the answer named."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot every 2 do delay 2"]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, connections=3), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(3000))
         coldmail.start()
         control = coldmail.control()
         named = 0
         for what, name in [("all", ""), ("campaign", "founders"), ("mailbox", ALI)] * 12:
-            wait_until(lambda: coldmail.count("SELECT count(*) FROM attempts WHERE state = 'reserved'"),
-                       what="mails are under way")
+            wait_until(
+                lambda: coldmail.count("SELECT count(*) FROM attempts WHERE state = 'reserved'"),
+                what="mails are under way",
+            )
             answer = control.call("pause", what=what, name=name)
             acknowledged = time.time() * 1000
             named += len(answer["in_transmission"])
-            taken = {r[0] for r in coldmail.rows(
-                "SELECT message_id FROM attempts WHERE key || '#' || n IN (SELECT value FROM json_each(?))"
-                " AND slot = 0", str(answer["in_transmission"]).replace("'", '"'))}
+            taken = {
+                r[0]
+                for r in coldmail.rows(
+                    "SELECT message_id FROM attempts WHERE key || '#' || n IN"
+                    " (SELECT value FROM json_each(?))"
+                    " AND slot = 0",
+                    str(answer["in_transmission"]).replace("'", '"'),
+                )
+            }
             time.sleep(0.03)
             late = {m.message_id for m in server.mails() if m.ms > acknowledged}
             assert late <= taken
@@ -42,11 +52,15 @@ def test_a_pause_that_was_acknowledged_is_kept(tmp_path):
 
 
 def test_a_pause_survives_a_restart_and_why_names_it(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(3))
-        for what, reason in [(("all",), "campaign_paused"), (("campaign", "founders"), "campaign_paused"),
-                             (("mailbox", ALI), "mailbox_paused")]:
+        for what, reason in [
+            (("all",), "campaign_paused"),
+            (("campaign", "founders"), "campaign_paused"),
+            (("mailbox", ALI), "mailbox_paused"),
+        ]:
             coldmail.ctl("pause", *what)
             coldmail.start()
             assert binding(coldmail) == [reason]
@@ -73,21 +87,27 @@ def test_hold_and_release(tmp_path):
 
 # ---- reload -------------------------------------------------------------------------------------
 
+
 def test_a_reload_changes_what_is_next_and_a_bad_file_changes_nothing(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(6))
         coldmail.start()
         coldmail.wait_sent(1)
         good = coldmail.conf.read_text()
 
-        coldmail.conf.write_text(good + "gap = 1h\nmailbox {\n")  # case 59: an unknown key, and worse
+        coldmail.conf.write_text(
+            good + "gap = 1h\nmailbox {\n"
+        )  # case 59: an unknown key, and worse
         done = coldmail.ctl("reload", status=None)
         line = len(good.splitlines()) + 1
         assert done.returncode == 78 and f"{coldmail.conf}:{line}: " in done.stdout + done.stderr
         coldmail.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: [e for e in coldmail.events("config_reload") if f":{line}: " in e["error"]],
-                   what="a word about the bad file")
+        wait_until(
+            lambda: [e for e in coldmail.events("config_reload") if f":{line}: " in e["error"]],
+            what="a word about the bad file",
+        )
         assert binding(coldmail) == ["mailbox_gap"]
 
         coldmail.template("intro", "Subject: {{unclosed\n\nHi.\n")
@@ -106,16 +126,21 @@ def test_a_reload_changes_what_is_next_and_a_bad_file_changes_nothing(tmp_path):
 
 
 def test_case_26_leads_of_a_removed_campaign_wait_for_it(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign(), campaign("other")) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, gap="1h"), campaign(), campaign("other")
+    ) as coldmail:
         coldmail.import_leads(addresses(5))
         coldmail.import_leads(addresses(3, "other.example"), "other")
         coldmail.start()
         coldmail.wait_sent(1)
         coldmail.configure(mailbox(ALI, server.port, gap="0s"), campaign("other"))
         coldmail.process.send_signal(signal.SIGHUP)
-        coldmail.wait_for("SELECT count(*) FROM leads WHERE campaign = 'other' AND state = 'ended'", 3)
-        waiting = coldmail.count("SELECT count(*) FROM leads WHERE campaign = 'founders' AND state = 'queued'")
+        coldmail.wait_for(
+            "SELECT count(*) FROM leads WHERE campaign = 'other' AND state = 'ended'", 3
+        )
+        waiting = coldmail.count(
+            "SELECT count(*) FROM leads WHERE campaign = 'founders' AND state = 'queued'"
+        )
         assert waiting >= 4
         assert "gone" in [c["state"] for c in coldmail.ctl("campaigns")]
         assert coldmail.stop() == 0
@@ -126,8 +151,9 @@ def test_case_26_leads_of_a_removed_campaign_wait_for_it(tmp_path):
 
 
 def test_a_removed_mailbox_finishes_its_mail(tmp_path):
-    with FakeSmtp(tmp_path / "smtp", rules=["on dot times 1 do delay 700"]) as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot times 1 do delay 700"]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(4))
         coldmail.start()
         coldmail.wait_for("SELECT count(*) FROM attempts WHERE slot = 1", 1)
@@ -141,6 +167,7 @@ def test_a_removed_mailbox_finishes_its_mail(tmp_path):
 
 # ---- stop ---------------------------------------------------------------------------------------
 
+
 def slow_dot(coldmail, server, ms):
     """One mail is past its dot, and the server takes its time."""
     server.set_rules(f"on dot do delay {ms}")
@@ -150,8 +177,9 @@ def slow_dot(coldmail, server, ms):
 
 
 def test_case_09_a_stop_waits_for_the_word_on_a_mail_past_its_dot(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
         slow_dot(coldmail, server, 700)
         assert coldmail.stop() == 0
         assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'sent'") == 1
@@ -162,8 +190,9 @@ def test_case_09_a_stop_waits_for_the_word_on_a_mail_past_its_dot(tmp_path):
 
 
 def test_a_stop_ends_after_stop_timeout_and_calls_it_uncertain(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, "stop_timeout = 300ms\n", mailbox(ALI, server.port), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, "stop_timeout = 300ms\n", mailbox(ALI, server.port), campaign()
+    ) as coldmail:
         slow_dot(coldmail, server, 60000)
         assert coldmail.stop(5) == 0
         assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'uncertain'") == 1
@@ -174,8 +203,9 @@ def test_a_stop_ends_after_stop_timeout_and_calls_it_uncertain(tmp_path):
 
 
 def test_a_second_signal_ends_it_now_and_the_ledger_holds(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
         slow_dot(coldmail, server, 60000)
         coldmail.process.send_signal(signal.SIGTERM)
         wait_until(lambda: coldmail.events("draining"), what="the first signal is heard")
@@ -190,9 +220,11 @@ def test_a_second_signal_ends_it_now_and_the_ledger_holds(tmp_path):
 
 # ---- one store ----------------------------------------------------------------------------------
 
+
 def test_case_13_a_second_daemon_on_the_store_exits_75_and_sends_nothing(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()) as first:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()
+    ) as first:
         first.import_leads(addresses(5))
         first.start()
         first.wait_sent(1)
@@ -221,6 +253,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
 
 # ---- a start ------------------------------------------------------------------------------------
 
+
 def test_case_20_leases_of_a_dead_process_are_taken_back(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
@@ -243,8 +276,9 @@ def test_case_59_unknown_keys_and_bad_values_end_the_start_with_their_lines(tmp_
 
 def test_an_idle_daemon_hardly_wakes_up(tmp_path):
     """With leads that wait for a gap: at most 5 wake-ups a second."""
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, gap="1h"), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(100))
         coldmail.start()
         coldmail.wait_sent(1)
@@ -255,10 +289,13 @@ def test_an_idle_daemon_hardly_wakes_up(tmp_path):
             return task.name == process.name or task.joinpath("comm").read_text() != "coldmail\n"
 
         def switches():
-            return sum(int(line.split()[1])
-                       for task in filter(is_ours, process.glob("task/*"))
-                       for line in task.joinpath("status").read_text().splitlines()
-                       if line.startswith("voluntary_ctxt_switches"))
+            return sum(
+                int(line.split()[1])
+                for task in filter(is_ours, process.glob("task/*"))
+                for line in task.joinpath("status").read_text().splitlines()
+                if line.startswith("voluntary_ctxt_switches")
+            )
+
         before = switches()
         time.sleep(2)
         assert switches() - before <= 10

@@ -1,4 +1,4 @@
-"""When mails go out: gaps, daily limits, restarts, and that one slow server costs the others nothing.
+"""When mails go out: gaps, daily limits, restarts, and that a slow server costs the others nothing.
 The arithmetic here is done on the ledger's slots alone."""
 import collections
 import datetime
@@ -14,8 +14,9 @@ MINUTE, HOUR, DAY = 60 * 1000, 3600 * 1000, 86400 * 1000
 def slots(coldmail):
     """{mailbox: the times at which its slots were taken, in order}"""
     times = collections.defaultdict(list)
-    for row in coldmail.rows("SELECT mailbox, at FROM attempts WHERE slot = 1"
-                             " AND state = 'transmitting' ORDER BY at"):
+    for row in coldmail.rows(
+        "SELECT mailbox, at FROM attempts WHERE slot = 1" " AND state = 'transmitting' ORDER BY at"
+    ):
         times[row["mailbox"]].append(row["at"])
     return times
 
@@ -27,8 +28,12 @@ def most_in_a_day(times):
 
 def test_gaps_are_kept_and_vary(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, gap="3min-7min"),
-                            mailbox(BEA, server.port, gap="2min"), campaign(mailboxes=(ALI, BEA)))
+        coldmail = Coldmail(
+            tmp_path,
+            mailbox(ALI, server.port, gap="3min-7min"),
+            mailbox(BEA, server.port, gap="2min"),
+            campaign(mailboxes=(ALI, BEA)),
+        )
         coldmail.import_leads(addresses(120))
         assert coldmail.fast_forward()[0] == 0
         gaps = {m: [b - a for a, b in zip(t, t[1:])] for m, t in slots(coldmail).items()}
@@ -40,9 +45,12 @@ def test_gaps_are_kept_and_vary(tmp_path):
 
 def test_case_65_a_daily_limit_is_met_exactly_and_never_passed(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, gap="5min-30min", daily_limit=7),
-                            mailbox(BEA, server.port, daily_limit=5, connections=4),
-                            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="1d"))
+        coldmail = Coldmail(
+            tmp_path,
+            mailbox(ALI, server.port, gap="5min-30min", daily_limit=7),
+            mailbox(BEA, server.port, daily_limit=5, connections=4),
+            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="1d"),
+        )
         coldmail.import_leads(addresses(30))
         assert coldmail.fast_forward()[0] == 0
         times = slots(coldmail)
@@ -53,9 +61,12 @@ def test_case_65_a_daily_limit_is_met_exactly_and_never_passed(tmp_path):
 
 def test_case_40_a_restart_grants_nothing(tmp_path):
     """Neither the day's mails again nor the gap."""
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, daily_limit=3),
-                     mailbox(BEA, server.port, gap="2h-3h"), campaign(mailboxes=(ALI, BEA))) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path,
+        mailbox(ALI, server.port, daily_limit=3),
+        mailbox(BEA, server.port, gap="2h-3h"),
+        campaign(mailboxes=(ALI, BEA)),
+    ) as coldmail:
         coldmail.import_leads(addresses(40))
         for end in (coldmail.stop, coldmail.kill, coldmail.stop):
             coldmail.start()
@@ -63,7 +74,7 @@ def test_case_40_a_restart_grants_nothing(tmp_path):
             time.sleep(0.2)
             end()
         assert collections.Counter(m.sender for m in server.mails()) == {ALI: 3, BEA: 1}
-        # Until idle goes on until everything is further away than an hour, and says who is in the way.
+        # Until idle ends when everything is further away than an hour, and says why.
         status, summary = coldmail.run_until_idle()
         assert status == 75 and len(server.mails()) == 4
         assert "mailbox_gap" in summary or "mailbox_daily_limit" in summary
@@ -71,12 +82,16 @@ def test_case_40_a_restart_grants_nothing(tmp_path):
 
 def test_a_mailbox_that_keeps_failing_is_tried_ever_more_rarely(tmp_path):
     """1, 2, 4 minutes and so on, an hour at most; one connection finds out whether it is better."""
-    with FakeSmtp(tmp_path / "smtp", rules=["on connect times 9 do reply 421 4.3.2 Not today then drop"]) as server:
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on connect times 9 do reply 421 4.3.2 Not today then drop"]
+    ) as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
         coldmail.import_leads(addresses(3))
         assert coldmail.fast_forward()[0] == 0
         assert len(server.mails()) == 3 and server.summary()["connections"] == 10
-        times = [datetime.datetime.fromisoformat(e["ts"]) for e in coldmail.events("connect_failed")]
+        times = [
+            datetime.datetime.fromisoformat(e["ts"]) for e in coldmail.events("connect_failed")
+        ]
         waits = [round((b - a).total_seconds() / 60) for a, b in zip(times, times[1:])]
         assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
@@ -84,8 +99,12 @@ def test_a_mailbox_that_keeps_failing_is_tried_ever_more_rarely(tmp_path):
 def test_case_14_a_thread_waits_for_its_own_mailbox(tmp_path):
     """When that one is down, no other one answers in its place."""
     with FakeSmtp(tmp_path / "ali") as one, FakeSmtp(tmp_path / "bea") as two:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, one.port), mailbox(BEA, two.port),
-                            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="90min"))
+        coldmail = Coldmail(
+            tmp_path,
+            mailbox(ALI, one.port),
+            mailbox(BEA, two.port),
+            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge"), after="90min"),
+        )
         coldmail.import_leads(addresses(20))
         coldmail.run_until_idle()
         first = {m.to[0]: m.sender for m in one.mails() + two.mails()}
@@ -114,21 +133,31 @@ def test_case_25_what_was_missed_goes_out_once_after_the_start(tmp_path):
 
 
 def test_case_24_68_a_silent_server_delays_no_other_mailbox(tmp_path):
-    """The same work with and without a server that is silent at the dot: as fast, and no turn longer
-    than three times the longest without it."""
+    """The same work with and without a server that is silent at the dot: as fast, and no turn
+    longer than three times the longest without it."""
     took, turn = {}, {}
     for silence in ("", "on dot from ali@* do silence"):
         folder = tmp_path / ("silent" if silence else "plain")
-        with FakeSmtp(folder / "smtp", rules=[silence] if silence else []) as server, \
-                Coldmail(folder, "stop_timeout = 100ms\n", mailbox(ALI, server.port, connections=4),
-                         mailbox(BEA, server.port, connections=4),
-                         campaign("silent"), campaign("quick", mailboxes=(BEA,))) as coldmail:
+        with FakeSmtp(folder / "smtp", rules=[silence] if silence else []) as server, Coldmail(
+            folder,
+            "stop_timeout = 100ms\n",
+            mailbox(ALI, server.port, connections=4),
+            mailbox(BEA, server.port, connections=4),
+            campaign("silent"),
+            campaign("quick", mailboxes=(BEA,)),
+        ) as coldmail:
             coldmail.import_leads(addresses(4, "silent.example"), "silent")
             coldmail.import_leads(addresses(1500, "quick.example"), "quick")
             coldmail.start()
             begin = time.monotonic()
-            wait_until(lambda: coldmail.count("SELECT count(*) FROM attempts WHERE state = 'sent'"
-                                              " AND campaign = 'quick'") == 1500, 30, "the quick ones")
+            wait_until(
+                lambda: coldmail.count(
+                    "SELECT count(*) FROM attempts WHERE state = 'sent'" " AND campaign = 'quick'"
+                )
+                == 1500,
+                30,
+                "the quick ones",
+            )
             took[silence] = time.monotonic() - begin
             turn[silence] = coldmail.status()["scheduler"]["loop_stall_max_seconds"]
             assert coldmail.stop() == 0

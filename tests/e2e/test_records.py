@@ -1,5 +1,5 @@
-"""Any field of any record may be anything: at worst that one lead is held, with a reason; the rest goes
-on. The nonsense is written straight into the store's tables."""
+"""Any field of any record may be anything: at worst that one lead is held, with a reason; the rest
+goes on. The nonsense is written straight into the store's tables."""
 import random
 
 import pytest
@@ -9,11 +9,39 @@ from daemon import ALI, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
 
 STEPS = ("intro", "nudge")
-ANYTHING = [None, 0, 7, -1, 2**63 - 1, -2**63, 1.5e308, float("nan"), "", " ", "null", "N/A", "x" * 1000000,
-            "\r\nBcc: everybody@else.example\r\n\r\n.\r\n", "a\0b", "\ud7ff\u202e\U0001f4a9", "{\"a\":",
-            "[1, 2]", "{\"$oid\": \"65f0c0ffee0000000000abcd\"}", "ObjectId('65f0c0ffee0000000000abcd')",
-            "2026-02-30T25:61:00Z", "'; DROP TABLE leads; --", "%s%n", b"\xff\xfe\xc3\x28", b"",
-            b"\0" * 5000, "queued", "sent", "invalid", "a@b@c", "../../etc/passwd"]
+ANYTHING = [
+    None,
+    0,
+    7,
+    -1,
+    2**63 - 1,
+    -(2**63),
+    1.5e308,
+    float("nan"),
+    "",
+    " ",
+    "null",
+    "N/A",
+    "x" * 1000000,
+    "\r\nBcc: everybody@else.example\r\n\r\n.\r\n",
+    "a\0b",
+    "\ud7ff\u202e\U0001f4a9",
+    "{\"a\":",
+    "[1, 2]",
+    "{\"$oid\": \"65f0c0ffee0000000000abcd\"}",
+    "ObjectId('65f0c0ffee0000000000abcd')",
+    "2026-02-30T25:61:00Z",
+    "'; DROP TABLE leads; --",
+    "%s%n",
+    b"\xff\xfe\xc3\x28",
+    b"",
+    b"\0" * 5000,
+    "queued",
+    "sent",
+    "invalid",
+    "a@b@c",
+    "../../etc/passwd",
+]
 
 
 def columns_of(coldmail, table):
@@ -26,8 +54,10 @@ def spoil(coldmail, table, where, chance, tries):
     with coldmail.database(write=True) as db:
         rows = [r[0] for r in db.execute(f"SELECT rowid FROM {table} WHERE {where}")]
         for _ in range(tries):
-            db.execute(f'UPDATE OR IGNORE {table} SET "{chance.choice(columns)}" = ? WHERE rowid = ?',
-                       (chance.choice(ANYTHING), chance.choice(rows)))
+            db.execute(
+                f'UPDATE OR IGNORE {table} SET "{chance.choice(columns)}" = ? WHERE rowid = ?',
+                (chance.choice(ANYTHING), chance.choice(rows)),
+            )
         return {r[0] for r in db.execute("SELECT email FROM leads WHERE email LIKE 'good%'")}
 
 
@@ -41,8 +71,12 @@ def test_case_01_02_any_field_of_any_lead_may_be_anything(seed, tmp_path):
     good, bad = [f"good{i}@take.example" for i in range(15)], addresses(25)
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign(steps=STEPS))
-        coldmail.import_leads([{"email": e, "first_name": "Grace", "company": "Acme", "smtp_valid": ""}
-                               for e in [*good, *bad]])
+        coldmail.import_leads(
+            [
+                {"email": e, "first_name": "Grace", "company": "Acme", "smtp_valid": ""}
+                for e in [*good, *bad]
+            ]
+        )
         assert spoil(coldmail, "leads", "email LIKE 'lead%'", chance, 60) == set(good)
         coldmail.run_until_idle()
         sent = [m.to[0] for m in server.mails()]
@@ -52,14 +86,31 @@ def test_case_01_02_any_field_of_any_lead_may_be_anything(seed, tmp_path):
         # Once more, with the ledger spoilt as well: nobody good hears a word too much.
         spoil(coldmail, "emails", "to_email LIKE 'lead%'", chance, 30)
         coldmail.run_until_idle()
-        assert [m.to[0] for m in server.mails() if m.to[0] in good] == [a for a in sent if a in good]
+        assert [m.to[0] for m in server.mails() if m.to[0] in good] == [
+            a for a in sent if a in good
+        ]
         held = coldmail.rows("SELECT reason, error_message FROM leads WHERE state = 'held'")
-        assert all(r["reason"] in ("bad_record", "verify_invalid", "thread_unknown") and r["error_message"]
-                   for r in held if r["reason"] not in ("queued", "sent", "invalid")), [tuple(r) for r in held]
+        assert all(
+            r["reason"] in ("bad_record", "verify_invalid", "thread_unknown") and r["error_message"]
+            for r in held
+            if r["reason"] not in ("queued", "sent", "invalid")
+        ), [tuple(r) for r in held]
 
 
 def test_case_01_a_provider_verdict_may_be_anything_and_only_invalid_is_invalid(tmp_path):
-    verdicts = [None, 7, "", "null", "VALID", "unknown", "inconclusive", "[]", "{}", "x" * 1000000, "Invalid"]
+    verdicts = [
+        None,
+        7,
+        "",
+        "null",
+        "VALID",
+        "unknown",
+        "inconclusive",
+        "[]",
+        "{}",
+        "x" * 1000000,
+        "Invalid",
+    ]
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
         coldmail.import_leads([{"email": a, "smtp_valid": "x"} for a in addresses(len(verdicts))])
@@ -68,7 +119,10 @@ def test_case_01_a_provider_verdict_may_be_anything_and_only_invalid_is_invalid(
                 db.execute("UPDATE leads SET smtp_valid = ? WHERE email = ?", (verdict, address))
         assert coldmail.run_until_idle()[0] == 75
         assert len(server.mails()) == len(verdicts) - 1
-        assert coldmail.states() == {("ended", "completed"): len(verdicts) - 1, ("held", "verify_invalid"): 1}
+        assert coldmail.states() == {
+            ("ended", "completed"): len(verdicts) - 1,
+            ("held", "verify_invalid"): 1,
+        }
 
 
 def test_case_03_12_old_rows_of_another_shape_do_not_count_as_written_to(tmp_path):
@@ -80,13 +134,27 @@ def test_case_03_12_old_rows_of_another_shape_do_not_count_as_written_to(tmp_pat
         with coldmail.database(write=True) as db:
             leads = db.execute("SELECT _id, person, email FROM leads ORDER BY email").fetchall()
             for lead, (state, outcome, status) in zip(leads, leftovers):
-                db.execute("INSERT INTO emails (_id, key, lead_id, campaign_id, person, step, to_email,"
-                           " followup_number, state, outcome, status) VALUES (?,?,?,?,?,?,?,0,?,?,?)",
-                           (f"old-{lead['email']}", f"founders/{lead['person']}/intro", lead["_id"], "founders",
-                            lead["person"], "intro", lead["email"], state, outcome, status))
+                db.execute(
+                    "INSERT INTO emails (_id, key, lead_id, campaign_id, person, step, to_email,"
+                    " followup_number, state, outcome, status) VALUES (?,?,?,?,?,?,?,0,?,?,?)",
+                    (
+                        f"old-{lead['email']}",
+                        f"founders/{lead['person']}/intro",
+                        lead["_id"],
+                        "founders",
+                        lead["person"],
+                        "intro",
+                        lead["email"],
+                        state,
+                        outcome,
+                        status,
+                    ),
+                )
             # An older system's own: no key, an ObjectId, another type in every field.
-            db.execute("INSERT INTO emails (_id, lead_id, campaign_id, status, to_email, sent_at)"
-                       " VALUES ('65f0c0ffee0000000000abcd', 7, x'00ff', 'pending', NULL, 'yesterday')")
+            db.execute(
+                "INSERT INTO emails (_id, lead_id, campaign_id, status, to_email, sent_at)"
+                " VALUES ('65f0c0ffee0000000000abcd', 7, x'00ff', 'pending', NULL, 'yesterday')"
+            )
         assert coldmail.run_until_idle()[0] == 0
         assert sorted(m.to[0] for m in server.mails()) == addresses(6)
 
@@ -95,8 +163,15 @@ def test_case_04_an_address_is_one_address_in_any_case(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
         coldmail.ctl("suppress", "add", "Gone@X.example")
-        coldmail.import_leads(["Bob@X.Example", "bob@x.example", "BOB@x.example.", "gone@x.EXAMPLE",
-                               "Bob <bob@X.example>"])
+        coldmail.import_leads(
+            [
+                "Bob@X.Example",
+                "bob@x.example",
+                "BOB@x.example.",
+                "gone@x.EXAMPLE",
+                "Bob <bob@X.example>",
+            ]
+        )
         assert coldmail.run_until_idle()[0] == 0
         assert [m.to for m in server.mails()] == [["bob@x.example"]]
         assert coldmail.ctl("leads", "show", "BOB@X.EXAMPLE")["lead"]["status"] == "sent"
@@ -104,11 +179,17 @@ def test_case_04_an_address_is_one_address_in_any_case(tmp_path):
 
 def test_case_05_logging_cannot_fail_the_work(tmp_path):
     """Names and texts that a log format gives a meaning to."""
-    with FakeSmtp(tmp_path / "smtp", rules=['on dot do reply 250 "2.0.0 \\x1b[31m%s msg=\\"x\\" ts=1 {\\"event\\":1}"'
-                                            ]) as server:
+    with FakeSmtp(
+        tmp_path / "smtp",
+        rules=['on dot do reply 250 "2.0.0 \\x1b[31m%s msg=\\"x\\" ts=1 {\\"event\\":1}"'],
+    ) as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
-        coldmail.import_leads([{"email": a, "first_name": "Grace", "event": "x", "ts": "1", "level": "%n"}
-                               for a in addresses(3)])
+        coldmail.import_leads(
+            [
+                {"email": a, "first_name": "Grace", "event": "x", "ts": "1", "level": "%n"}
+                for a in addresses(3)
+            ]
+        )
         assert coldmail.run_until_idle()[0] == 0
         assert len(coldmail.events("send")) == 3  # each line is one JSON object
         oracle.check(coldmail, server.mails())
@@ -119,12 +200,19 @@ def test_case_18_whoever_is_looked_at_gets_a_state_with_a_reason(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
         coldmail.template("intro", "Subject: For {{company}}\n\nHi.\n")
-        coldmail.import_leads([{"email": a, "company": c} for a, c in
-                               zip(addresses(6), ["Acme", "n/a", "null", "", "Beta", "None"])])
+        coldmail.import_leads(
+            [
+                {"email": a, "company": c}
+                for a, c in zip(addresses(6), ["Acme", "n/a", "null", "", "Beta", "None"])
+            ]
+        )
         coldmail.import_leads(["orphan@take.example"], name="")
         assert coldmail.run_until_idle()[0] == 75
-        assert coldmail.states() == {("ended", "completed"): 2, ("held", "missing_field"): 4,
-                                     ("held", "no_campaign"): 1}
+        assert coldmail.states() == {
+            ("ended", "completed"): 2,
+            ("held", "missing_field"): 4,
+            ("held", "no_campaign"): 1,
+        }
         before = [tuple(r) for r in coldmail.rows("SELECT * FROM leads")]
         assert coldmail.run_until_idle()[0] == 75
         assert before == [tuple(r) for r in coldmail.rows("SELECT * FROM leads")]
@@ -134,8 +222,15 @@ def test_case_18_whoever_is_looked_at_gets_a_state_with_a_reason(tmp_path):
 def test_case_26_one_lead_that_cannot_be_composed_stops_nobody(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
-        coldmail.import_leads([{"email": a, "first_name": n} for a, n in zip(
-            addresses(4), ["Grace", "x" * 60000, "Bad\x07\x1bName", "Ann\r\nBcc: all@else.example"])])
+        coldmail.import_leads(
+            [
+                {"email": a, "first_name": n}
+                for a, n in zip(
+                    addresses(4),
+                    ["Grace", "x" * 60000, "Bad\x07\x1bName", "Ann\r\nBcc: all@else.example"],
+                )
+            ]
+        )
         assert coldmail.run_until_idle()[0] == 75
         assert sorted(m.to[0] for m in server.mails()) == [a for a in addresses(4) if a[4] != "1"]
         assert "1000 bytes" in coldmail.lead("lead1@take.example")["error_message"]

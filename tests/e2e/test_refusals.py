@@ -1,5 +1,5 @@
-"""What a server says, and what it does instead of saying something: each becomes the outcome that the
-ledger's table of failures wants, once."""
+"""What a server says, and what it does instead of saying something: each becomes the outcome that
+the ledger's table of failures wants, once."""
 import collections
 
 import pytest
@@ -9,7 +9,7 @@ from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
 from support import wait_until
 
-# What the first attempt is met with once -> (how it ends, how often the lead is then mailed, its end)
+# What the first attempt is met with once -> (how it ends, how often the mail is then accepted)
 ONCE = {
     "on connect do reply 421 Go away then drop": (None, 1),
     "on connect do drop": (None, 1),
@@ -73,8 +73,9 @@ def test_case_07_08_35_37_each_failure_has_its_outcome(rule, tmp_path):
 @pytest.mark.parametrize("verb", ["connect", "ehlo", "mail", "rcpt", "data", "dot"])
 def test_case_09_35_a_silent_server_holds_up_neither_a_stop_nor_the_truth(verb, tmp_path):
     """Before its slot a mail is given back; past it, it is waited for and then called uncertain."""
-    with FakeSmtp(tmp_path / "smtp", rules=[f"on {verb} do silence"]) as server, \
-            Coldmail(tmp_path, "stop_timeout = 300ms\n", mailbox(ALI, server.port), campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp", rules=[f"on {verb} do silence"]) as server, Coldmail(
+        tmp_path, "stop_timeout = 300ms\n", mailbox(ALI, server.port), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(1))
         coldmail.start()
         if verb in ("connect", "ehlo"):
@@ -94,22 +95,32 @@ def test_case_09_35_a_silent_server_holds_up_neither_a_stop_nor_the_truth(verb, 
 
 def test_case_36_a_refused_recipient_touches_that_address_only(tmp_path):
     """And the connection goes on."""
-    with FakeSmtp(tmp_path / "smtp", rules=["on rcpt to no*@* do reply 550 5.1.1 No such user here"]) as server:
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on rcpt to no*@* do reply 550 5.1.1 No such user here"]
+    ) as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
-        coldmail.import_leads([a for pair in zip(addresses(10), [f"no{i}@take.example" for i in range(10)])
-                               for a in pair])
+        coldmail.import_leads(
+            [
+                a
+                for pair in zip(addresses(10), [f"no{i}@take.example" for i in range(10)])
+                for a in pair
+            ]
+        )
         assert coldmail.run_until_idle()[0] == 0
         assert server.summary() == {"accepted": 10, "refused": 10, "connections": 1}
         assert not coldmail.events("mailbox_state")
         assert coldmail.states() == {("ended", "completed"): 10, ("ended", "bounced"): 10}
         assert {r[0] for r in coldmail.rows("SELECT pattern FROM do_not_contact")} == {
-            f"no{i}@take.example" for i in range(10)}
+            f"no{i}@take.example" for i in range(10)
+        }
         oracle.check(coldmail, server.mails())
 
 
 def test_an_unknown_refusal_is_held_with_its_text_and_suppresses_nobody(tmp_path):
-    with FakeSmtp(tmp_path / "smtp", rules=[
-            "on rcpt to odd@* do reply 554 5.9.9 The moon is in the wrong house"]) as server:
+    with FakeSmtp(
+        tmp_path / "smtp",
+        rules=["on rcpt to odd@* do reply 554 5.9.9 The moon is in the wrong house"],
+    ) as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
         coldmail.import_leads(["odd@take.example", *addresses(3)])
         assert coldmail.run_until_idle()[0] == 75
@@ -125,11 +136,15 @@ def test_an_unknown_refusal_is_held_with_its_text_and_suppresses_nobody(tmp_path
 
 
 def test_case_37_a_temporary_no_comes_again_with_the_same_bytes(tmp_path):
-    with FakeSmtp(tmp_path / "smtp", rules=["on dot times 3 do reply 451 4.7.1 Greylisted"]) as server:
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on dot times 3 do reply 451 4.7.1 Greylisted"]
+    ) as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
         coldmail.import_leads(addresses(1))
         assert coldmail.fast_forward()[0] == 0
-        tries = coldmail.rows("SELECT state, sha256, message_id, at FROM attempts WHERE slot = 0 ORDER BY n")
+        tries = coldmail.rows(
+            "SELECT state, sha256, message_id, at FROM attempts WHERE slot = 0 ORDER BY n"
+        )
         assert [t["state"] for t in tries] == ["refused"] * 3 + ["sent"]
         assert len({(t["sha256"], t["message_id"]) for t in tries}) == 1
         waits = [(b["at"] - a["at"]) // 60000 for a, b in zip(tries, tries[1:])]
@@ -138,35 +153,54 @@ def test_case_37_a_temporary_no_comes_again_with_the_same_bytes(tmp_path):
 
 
 def test_case_07_an_uncertain_mail_is_listed_and_never_resent_by_machine(tmp_path):
-    with FakeSmtp(tmp_path / "smtp", rules=["on dot to *.came do accept then rst",
-                                            "on dot to *.lost do rst"]) as server:
-        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port),
-                            campaign(steps=("intro", "nudge")))
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on dot to *.came do accept then rst", "on dot to *.lost do rst"]
+    ) as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign(steps=("intro", "nudge")))
         coldmail.import_leads(["a@x.came", "b@x.lost", "c@take.example"])
         for _ in range(2):
             assert coldmail.fast_forward()[0] == 75
         listed = {a["to"]: a for a in coldmail.ctl("sends", "--outcome", "uncertain")}
         assert set(listed) == {"a@x.came", "b@x.lost"}
         assert listed["a@x.came"]["message_id"] in [m.message_id for m in server.mails()]
-        assert coldmail.lead("b@x.lost")["status"] == "sent"  # it counts as sent until somebody knows
+        assert (
+            coldmail.lead("b@x.lost")["status"] == "sent"
+        )  # it counts as sent until somebody knows
         assert coldmail.lead("b@x.lost")["reason"] == "send_uncertain"
         server.set_rules()
         coldmail.ctl("resolve", listed["a@x.came"]["id"], "--sent")
         coldmail.ctl("resolve", listed["b@x.lost"]["id"], "--not-sent")
         assert coldmail.fast_forward()[0] == 0
         assert collections.Counter(m.to[0] for m in server.mails()) == {
-            "a@x.came": 2, "b@x.lost": 2, "c@take.example": 2}
-        assert len({a["sha256"] for a in coldmail.rows(
-            "SELECT sha256 FROM attempts WHERE to_email = 'b@x.lost' AND step = 'intro'"
-            " AND slot = 0")}) == 1
+            "a@x.came": 2,
+            "b@x.lost": 2,
+            "c@take.example": 2,
+        }
+        assert (
+            len(
+                {
+                    a["sha256"]
+                    for a in coldmail.rows(
+                        "SELECT sha256 FROM attempts WHERE to_email = 'b@x.lost' AND step = 'intro'"
+                        " AND slot = 0"
+                    )
+                }
+            )
+            == 1
+        )
         coldmail.ctl("resolve", listed["b@x.lost"]["id"], "--sent", status=1)
         oracle.check(coldmail, server.mails())
 
 
 def test_case_64_a_server_that_closes_after_so_many_mails_gets_each_once(tmp_path):
-    for i, rule in enumerate(["on mail every 7 do reply 421 4.7.0 Enough then drop",
-                              "on mail every 7 do drop", "on dot every 5 do accept then reply 250 Ok then drop",
-                              "on quit do rst"]):
+    for i, rule in enumerate(
+        [
+            "on mail every 7 do reply 421 4.7.0 Enough then drop",
+            "on mail every 7 do drop",
+            "on dot every 5 do accept then reply 250 Ok then drop",
+            "on quit do rst",
+        ]
+    ):
         folder = tmp_path / str(i)
         with FakeSmtp(folder / "smtp", rules=[rule]) as server:
             coldmail = Coldmail(folder, mailbox(ALI, server.port, connections=3), campaign())
@@ -178,20 +212,24 @@ def test_case_64_a_server_that_closes_after_so_many_mails_gets_each_once(tmp_pat
 
 
 def test_case_66_one_refusal_does_not_send_the_others_again(tmp_path):
-    with FakeSmtp(tmp_path / "smtp", rules=["on dot to lead7@* do reply 554 Transaction failed"]) as server:
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on dot to lead7@* do reply 554 Transaction failed"]
+    ) as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, connections=4), campaign())
         coldmail.import_leads(addresses(20))
         for _ in range(3):
             coldmail.fast_forward()
-        assert sorted(m.to[0] for m in server.mails()) == sorted(set(addresses(20)) - {"lead7@take.example"})
+        assert sorted(m.to[0] for m in server.mails()) == sorted(
+            set(addresses(20)) - {"lead7@take.example"}
+        )
         assert coldmail.count("SELECT count(*) FROM attempts WHERE slot = 0") == 20
 
 
 def test_case_26_the_first_broken_mailbox_stops_nobody(tmp_path):
-    """Leads of a mailbox that cannot connect go out through the other one, unless their thread is there."""
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, mailbox(ALI, 1), mailbox(BEA, server.port),
-                     campaign(mailboxes=(ALI, BEA))) as coldmail:
+    """New leads go out through the other one."""
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, 1), mailbox(BEA, server.port), campaign(mailboxes=(ALI, BEA))
+    ) as coldmail:
         coldmail.import_leads(addresses(30))
         coldmail.start()
         wait_until(lambda: len(server.mails()) == 30, what="30 mails")
@@ -203,8 +241,11 @@ def test_case_26_the_first_broken_mailbox_stops_nobody(tmp_path):
 
 
 def test_case_23_a_mailbox_in_trouble_is_not_claimed_for(tmp_path):
-    with FakeSmtp(tmp_path / "smtp", rules=["on connect do reply 421 Not now then drop"]) as server, \
-            Coldmail(tmp_path, mailbox(ALI, server.port, connections=3), campaign()) as coldmail:
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on connect do reply 421 Not now then drop"]
+    ) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, connections=3), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(50))
         coldmail.start()
         wait_until(lambda: coldmail.events("mailbox_state"), what="the mailbox is throttled")

@@ -1,5 +1,5 @@
-"""A full disk, a disk that is read-only, a store another program holds, a log that nobody reads: no dot
-leaves that the ledger could not take, nothing is lost, and it goes on by itself."""
+"""A full disk, a disk that is read-only, a store another program holds, a log that nobody reads: no
+dot leaves that the ledger could not take, nothing is lost, and it goes on by itself."""
 import contextlib
 import os
 import subprocess
@@ -19,8 +19,10 @@ def small_disk(folder, size="24m"):
     if os.geteuid() != 0:
         missing("root, to mount a small file system")
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "coldmail-test", folder],
-                      check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "coldmail-test", folder],
+        check=False,
+    ).returncode:
         missing("a mount of tmpfs")
     try:
         yield folder
@@ -43,11 +45,14 @@ def store_is_down(coldmail):
 
 def test_a_full_disk_stops_the_dots_and_loses_nothing(tmp_path):
     rules = ["on dot every 2 do delay 5"]
-    with small_disk(tmp_path / "disk") as disk, FakeSmtp(tmp_path / "smtp", rules=rules) as server, \
-            Coldmail(tmp_path / "run") as coldmail:
+    with small_disk(tmp_path / "disk") as disk, FakeSmtp(
+        tmp_path / "smtp", rules=rules
+    ) as server, Coldmail(tmp_path / "run") as coldmail:
         coldmail.store = disk / "store.db"
-        coldmail.configure(*(mailbox(a, server.port, connections=3) for a in (ALI, BEA)),
-                           campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge")))
+        coldmail.configure(
+            *(mailbox(a, server.port, connections=3) for a in (ALI, BEA)),
+            campaign(mailboxes=(ALI, BEA), steps=("intro", "nudge")),
+        )
         coldmail.import_leads(addresses(800))
         coldmail.start()
         opt_outs = []
@@ -74,8 +79,9 @@ def test_a_full_disk_stops_the_dots_and_loses_nothing(tmp_path):
 
 
 def test_killed_on_a_full_disk(tmp_path):
-    with small_disk(tmp_path / "disk") as disk, FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path / "run") as coldmail:
+    with small_disk(tmp_path / "disk") as disk, FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path / "run"
+    ) as coldmail:
         coldmail.store = disk / "store.db"
         coldmail.configure(mailbox(ALI, server.port, connections=4), campaign())
         coldmail.import_leads(addresses(1000))
@@ -85,18 +91,23 @@ def test_killed_on_a_full_disk(tmp_path):
         wait_until(lambda: store_is_down(coldmail), what="the store is down")
         coldmail.kill()
         coldmail.spawn()  # it starts, without its store
-        wait_until(lambda: coldmail.events("store_down")[-1:], what="the store is down at the start")
+        wait_until(
+            lambda: coldmail.events("store_down")[-1:], what="the store is down at the start"
+        )
         time.sleep(0.3)
         assert coldmail.is_running()
         (disk / "filler").unlink()
-        coldmail.wait_for("SELECT count(*) FROM leads WHERE state IN ('queued', 'in_flight')", 0, 40)
+        coldmail.wait_for(
+            "SELECT count(*) FROM leads WHERE state IN ('queued', 'in_flight')", 0, 40
+        )
         assert coldmail.stop() == 0
         oracle.check(coldmail, server.mails())
 
 
 def test_a_read_only_disk_at_the_start_is_waited_for(tmp_path):
-    with small_disk(tmp_path / "disk") as disk, FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path / "run") as coldmail:
+    with small_disk(tmp_path / "disk") as disk, FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path / "run"
+    ) as coldmail:
         coldmail.store = disk / "store.db"
         coldmail.configure(mailbox(ALI, server.port), campaign())
         coldmail.import_leads(addresses(3))
@@ -112,9 +123,9 @@ def test_a_read_only_disk_at_the_start_is_waited_for(tmp_path):
 
 def test_a_store_that_another_program_holds_delays_and_loses_nothing(tmp_path):
     """An operator's shell with an open transaction."""
-    with FakeSmtp(tmp_path / "smtp") as server, \
-            Coldmail(tmp_path, "store_timeout = 300ms\n", mailbox(ALI, server.port, connections=2),
-                     campaign()) as coldmail:
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, "store_timeout = 300ms\n", mailbox(ALI, server.port, connections=2), campaign()
+    ) as coldmail:
         coldmail.import_leads(addresses(2000))
         coldmail.start()
         wait_until(lambda: len(server.mails()) > 50, what="some mails")
@@ -134,9 +145,12 @@ def test_a_log_that_nobody_reads_delays_nothing(level, tmp_path):
     """Standard error is a full pipe."""
     reader, writer = os.pipe()
     try:
-        with FakeSmtp(tmp_path / "smtp") as server, \
-                Coldmail(tmp_path, f"log {{ level = {level} }}\n", mailbox(ALI, server.port, connections=4),
-                         campaign()) as coldmail:
+        with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+            tmp_path,
+            f"log {{ level = {level} }}\n",
+            mailbox(ALI, server.port, connections=4),
+            campaign(),
+        ) as coldmail:
             coldmail.import_leads(addresses(1000))
             coldmail.spawn(stderr=writer)
             wait_until(lambda: len(server.mails()) == 1000, 20, "all mails")
