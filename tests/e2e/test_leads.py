@@ -112,6 +112,17 @@ def test_a_follow_up_that_is_too_late_is_dropped_with_its_reason(tmp_path):
         oracle.check(coldmail, server.mails())
 
 
+def test_a_first_mail_that_is_refused_for_two_weeks_is_given_up(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot to lead0@* do reply 451 Later"]) as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign(expire_after="14d"))
+        coldmail.import_leads(addresses(2))
+        assert coldmail.fast_forward()[0] == 0
+        assert coldmail.states() == {("ended", "completed"): 1, ("ended", "overdue_expired"): 1}
+        assert 6 <= coldmail.count("SELECT count(*) FROM attempts WHERE state = 'refused'") <= 8
+        assert coldmail.lead("lead0@take.example")["status"] == "failed"
+        oracle.check(coldmail, server.mails())
+
+
 def test_what_is_missing_is_held_until_an_import_brings_it(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server:
         coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())

@@ -1,4 +1,5 @@
 """What an operator presses, and signals: pause and resume, start, reload, stop, a second daemon."""
+import json
 import pathlib
 import signal
 import time
@@ -36,10 +37,9 @@ def test_a_pause_that_was_acknowledged_is_kept(tmp_path):
             taken = {
                 r[0]
                 for r in coldmail.rows(
-                    "SELECT message_id FROM attempts WHERE key || '#' || n IN"
-                    " (SELECT value FROM json_each(?))"
-                    " AND slot = 0",
-                    str(answer["in_transmission"]).replace("'", '"'),
+                    "SELECT message_id FROM attempts WHERE slot = 0 AND key || '#' || n IN"
+                    " (SELECT value FROM json_each(?))",
+                    json.dumps(answer["in_transmission"]),
                 )
             }
             time.sleep(0.03)

@@ -225,6 +225,25 @@ def test_case_66_one_refusal_does_not_send_the_others_again(tmp_path):
         assert coldmail.count("SELECT count(*) FROM attempts WHERE slot = 0") == 20
 
 
+def test_a_server_that_dies_and_comes_back(tmp_path):
+    """What was past its dot is uncertain, the rest waits, and none of it is sent twice."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot do delay 5"]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, connections=6), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(300))
+        coldmail.start()
+        wait_until(lambda: len(server.mails()) > 50, what="some mails")
+        server.kill()
+        wait_until(lambda: coldmail.status()["status"] == "unhealthy", what="it is noticed")
+        wait_until(lambda: ("in_flight", "") not in coldmail.states(), what="all are back")
+        assert coldmail.stop() == 0
+        with FakeSmtp(tmp_path / "smtp") as again:
+            coldmail.run_until_idle()
+            oracle.check(coldmail, again.mails())
+            uncertain = coldmail.count("SELECT count(*) FROM attempts WHERE state = 'uncertain'")
+            assert uncertain <= 6 and len(again.mails()) >= 300 - uncertain
+
+
 def test_case_26_the_first_broken_mailbox_stops_nobody(tmp_path):
     """New leads go out through the other one."""
     with FakeSmtp(tmp_path / "smtp") as server, Coldmail(

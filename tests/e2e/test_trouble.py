@@ -2,6 +2,7 @@
 dot leaves that the ledger could not take, nothing is lost, and it goes on by itself."""
 import contextlib
 import os
+import random
 import subprocess
 import time
 
@@ -138,6 +139,33 @@ def test_a_store_that_another_program_holds_delays_and_loses_nothing(tmp_path):
         coldmail.wait_sent(2000)
         assert coldmail.stop() == 0
         oracle.check(coldmail, server.mails())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_file_is_told_and_crashes_nothing(seed, tmp_path):
+    """Bytes of the store at random."""
+    chance = random.Random(seed)
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path,
+        "stop_timeout = 200ms\nstore_timeout = 300ms\n",
+        mailbox(ALI, server.port),
+        campaign(steps=("intro", "nudge")),
+    ) as coldmail:
+        coldmail.import_leads(addresses(200))
+        damaged = bytearray(coldmail.store.read_bytes())
+        for _ in range(20):
+            at = chance.randrange(4096, len(damaged))
+            damaged[at : at + 8] = chance.randbytes(8)
+        coldmail.store.write_bytes(damaged)
+        coldmail.spawn()
+        wait_until(
+            lambda: coldmail.events("store_damaged") or coldmail.events("store_down"),
+            what="a word about it",
+        )
+        time.sleep(0.3)
+        assert coldmail.stop() == 0, coldmail.tail()
+        sent = [(m.to[0], m.message_id) for m in server.mails()]
+        assert len(sent) == len(set(sent))
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
