@@ -29,7 +29,7 @@ void mailbox_pace_done(struct mailbox_pace *p)
 {
 	free(p->ring);
 	p->ring = NULL;
-	p->n = p->head = 0;
+	p->n = p->head = p->cap = 0;
 }
 
 static int64_t slot_at(const struct mailbox_pace *p, size_t i)
@@ -44,6 +44,23 @@ static void draw_gap(struct mailbox_pace *p)
 	p->not_before_ms = p->last_ms + p->gap_min_ms + (int64_t)(draw(&p->seed) % span);
 }
 
+/* The newest that fit stay, from the start of the ring on. */
+static void resize(struct mailbox_pace *p, int limit)
+{
+	size_t keep = p->n < (size_t)limit ? p->n : (size_t)limit, drop = p->n - keep, cap = 0;
+	int64_t *ring = NULL;
+
+	mem_grow(ring, cap, keep);
+	for (size_t i = 0; i < keep; i++)
+		ring[i] = slot_at(p, drop + i);
+	free(p->ring);
+	p->ring = ring;
+	p->cap = cap;
+	p->n = keep;
+	p->head = 0;
+	p->limit = limit;
+}
+
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit)
 {
 	bool is_other_gap = gap_min_ms != p->gap_min_ms || gap_max_ms != p->gap_max_ms;
@@ -52,18 +69,13 @@ void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_ma
 	p->gap_max_ms = gap_max_ms;
 	if (is_other_gap && p->last_ms)
 		draw_gap(p); /* the one under way was drawn from the old range */
-	if (p->ring && limit == p->limit)
-		return;
-	int64_t *ring = xcalloc((size_t)limit, sizeof *ring);
-	size_t drop = p->n > (size_t)limit ? p->n - (size_t)limit : 0;
+	if (limit != p->limit)
+		resize(p, limit);
+}
 
-	for (size_t i = drop; i < p->n; i++)
-		ring[i - drop] = slot_at(p, i);
-	free(p->ring);
-	p->ring = ring;
-	p->n -= drop;
-	p->head = 0;
-	p->limit = limit;
+void mailbox_pace_forget(struct mailbox_pace *p)
+{
+	p->n = p->head = 0;
 }
 
 void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
@@ -73,8 +85,9 @@ void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 	if (p->n == (size_t)p->limit) {
 		p->ring[p->head] = at_ms;
 		p->head = (p->head + 1) % (size_t)p->limit;
-	} else {
-		p->ring[(p->head + p->n++) % (size_t)p->limit] = at_ms;
+	} else { /* it is not full yet: it begins at its start */
+		mem_grow(p->ring, p->cap, p->n + 1);
+		p->ring[p->n++] = at_ms;
 	}
 	p->last_ms = at_ms;
 	draw_gap(p);

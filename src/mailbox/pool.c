@@ -96,6 +96,11 @@ static void mailbox_free(struct mailbox *m)
 
 static void configure_one(struct mailbox *m, const struct conf_mailbox *c)
 {
+	/* What a smaller limit let go of is in the ledger, and counts under a larger one. */
+	if (m->has_history && c->daily_limit > m->pace.limit) {
+		mailbox_pace_forget(&m->pace);
+		m->has_history = false;
+	}
 	mailbox_pace_set(&m->pace, c->gap_min_ms, c->gap_max_ms, c->daily_limit);
 	m->connections = c->connections;
 	if (m->zone)

@@ -81,6 +81,24 @@ def test_case_40_a_restart_grants_nothing(tmp_path):
         assert "mailbox_gap" in summary or "mailbox_daily_limit" in summary
 
 
+def test_a_limit_that_is_raised_grants_no_more_than_it_says(tmp_path):
+    """The day's mails count, also those that a smaller limit in between had no use for."""
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, daily_limit=10), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(40))
+        coldmail.run_until_idle()
+        coldmail.configure(mailbox(ALI, server.port, daily_limit=3), campaign())
+        coldmail.start()
+        for limit in (12, 5, 14):
+            coldmail.configure(mailbox(ALI, server.port, daily_limit=limit), campaign())
+            coldmail.ctl("reload")
+            coldmail.wait_sent(max(12, limit))
+            time.sleep(0.1)
+            assert len(server.mails()) == max(12, limit)
+        assert coldmail.stop() == 0
+
+
 def test_a_mailbox_that_keeps_failing_is_tried_ever_more_rarely(tmp_path):
     """1, 2, 4 minutes and so on, an hour at most; one connection finds out whether it is better."""
     with FakeSmtp(
