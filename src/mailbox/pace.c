@@ -29,12 +29,12 @@ void mailbox_pace_done(struct mailbox_pace *p)
 {
 	free(p->ring);
 	p->ring = NULL;
-	p->n = p->head = p->cap = 0;
+	p->cap = p->n = p->head = 0;
 }
 
 static int64_t slot_at(const struct mailbox_pace *p, size_t i)
 {
-	return p->ring[(p->head + i) % (size_t)p->limit];
+	return p->ring[(p->head + i) % p->cap];
 }
 
 static void draw_gap(struct mailbox_pace *p)
@@ -42,23 +42,6 @@ static void draw_gap(struct mailbox_pace *p)
 	uint64_t span = (uint64_t)(p->gap_max_ms - p->gap_min_ms) + 1;
 
 	p->not_before_ms = p->last_ms + p->gap_min_ms + (int64_t)(draw(&p->seed) % span);
-}
-
-/* The newest that fit stay, from the start of the ring on. */
-static void resize(struct mailbox_pace *p, int limit)
-{
-	size_t keep = p->n < (size_t)limit ? p->n : (size_t)limit, drop = p->n - keep, cap = 0;
-	int64_t *ring = NULL;
-
-	mem_grow(ring, cap, keep);
-	for (size_t i = 0; i < keep; i++)
-		ring[i] = slot_at(p, drop + i);
-	free(p->ring);
-	p->ring = ring;
-	p->cap = cap;
-	p->n = keep;
-	p->head = 0;
-	p->limit = limit;
 }
 
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit)
@@ -69,26 +52,33 @@ void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_ma
 	p->gap_max_ms = gap_max_ms;
 	if (is_other_gap && p->last_ms)
 		draw_gap(p); /* the one under way was drawn from the old range */
-	if (limit != p->limit)
-		resize(p, limit);
+	p->limit = limit;
 }
 
-void mailbox_pace_forget(struct mailbox_pace *p)
+static void grow(struct mailbox_pace *p)
 {
-	p->n = p->head = 0;
+	size_t cap = p->cap ? 2 * p->cap : 32;
+	int64_t *ring = xcalloc(cap, sizeof *ring);
+
+	for (size_t i = 0; i < p->n; i++)
+		ring[i] = slot_at(p, i);
+	free(p->ring);
+	p->ring = ring;
+	p->cap = cap;
+	p->head = 0;
 }
 
 void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 {
 	if (at_ms < p->last_ms)
 		at_ms = p->last_ms; /* the clock stepped back */
-	if (p->n == (size_t)p->limit) {
-		p->ring[p->head] = at_ms;
-		p->head = (p->head + 1) % (size_t)p->limit;
-	} else { /* it is not full yet: it begins at its start */
-		mem_grow(p->ring, p->cap, p->n + 1);
-		p->ring[p->n++] = at_ms;
+	if (p->n >= (size_t)p->limit && slot_at(p, 0) <= at_ms - CLOCK_DAY_MS) {
+		p->head = (p->head + 1) % p->cap;
+		p->n--;
 	}
+	if (p->n == p->cap)
+		grow(p);
+	p->ring[(p->head + p->n++) % p->cap] = at_ms;
 	p->last_ms = at_ms;
 	draw_gap(p);
 }

@@ -11,8 +11,9 @@
 struct mailbox_pace {
 	int64_t gap_min_ms, gap_max_ms;
 	int limit; /* slots in any 24 h */
-	int64_t *ring; /* owned: times of the newest `limit` slots; oldest at `head` */
-	size_t head, n, cap;
+	int64_t *ring; /* owned, of CAP: the slots of the last 24 h and at least the newest
+	                  `limit`; oldest at `head` */
+	size_t cap, head, n;
 	int64_t last_ms; /* newest slot ever; 0: none */
 	int64_t not_before_ms; /* last slot + the gap drawn for it */
 	uint64_t seed;
@@ -20,10 +21,9 @@ struct mailbox_pace {
 
 void mailbox_pace_init(struct mailbox_pace *p, uint64_t seed);
 void mailbox_pace_done(struct mailbox_pace *p);
-/* New limits; what was counted stays counted, and a new range of gaps counts from the last slot. */
+/* New limits; what was counted stays counted, whatever the limit was meanwhile, and a new range of
+ * gaps counts from the last slot. */
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit);
-/* The slots will be told again; the gap under way stays. */
-void mailbox_pace_forget(struct mailbox_pace *p);
 /* A slot was taken at AT_MS: counts for the day and draws the next gap. */
 void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms);
 /* Slots in the 24 h before NOW_MS, and since SINCE_MS. */

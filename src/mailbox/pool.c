@@ -31,7 +31,8 @@ struct mailbox {
 	size_t in_use; /* mails started and not over */
 	size_t waiting; /* of those, the ones that have no slot yet */
 	char *why; /* owned: of THROTTLED */
-	int64_t throttle_ms, throttled_until_ms;
+	int64_t throttle_ms; /* the next backoff */
+	int64_t throttled_until_ms; /* boot: a server's trouble has no calendar */
 	bool paused;
 	bool has_history; /* mailbox_history() was called */
 };
@@ -96,11 +97,6 @@ static void mailbox_free(struct mailbox *m)
 
 static void configure_one(struct mailbox *m, const struct conf_mailbox *c)
 {
-	/* What a smaller limit let go of is in the ledger, and counts under a larger one. */
-	if (m->has_history && c->daily_limit > m->pace.limit) {
-		mailbox_pace_forget(&m->pace);
-		m->has_history = false;
-	}
 	mailbox_pace_set(&m->pace, c->gap_min_ms, c->gap_max_ms, c->daily_limit);
 	m->connections = c->connections;
 	if (m->zone)
@@ -189,17 +185,17 @@ static size_t closed(
 
 size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms)
 {
-	int64_t now = clock_wall_ms();
+	int64_t now = clock_wall_ms(), backoff = m->throttled_until_ms - clock_boot_ms();
 	bool has_gap = m->pace.gap_max_ms > 0;
 
-	if (m->state == MAILBOX_THROTTLED && now >= m->throttled_until_ms)
+	if (m->state == MAILBOX_THROTTLED && backoff <= 0)
 		set_state(m, MAILBOX_READY, "backoff is over");
 	switch (m->state) {
 	case MAILBOX_REMOVED:
 	case MAILBOX_PAUSED:
 		return closed(ret_reason, ret_until_ms, "mailbox_paused", CLOCK_NEVER_MS);
 	case MAILBOX_THROTTLED:
-		return closed(ret_reason, ret_until_ms, "mailbox_throttled", m->throttled_until_ms);
+		return closed(ret_reason, ret_until_ms, "mailbox_throttled", now + backoff);
 	case MAILBOX_READY:
 		break;
 	}
@@ -245,7 +241,7 @@ void mailbox_throttle(struct mailbox *m, const char *why)
 		return; /* one backoff for all connections that failed at once */
 	free(m->why);
 	m->why = xstrdup(why);
-	m->throttled_until_ms = clock_wall_ms() + m->throttle_ms;
+	m->throttled_until_ms = clock_boot_ms() + m->throttle_ms;
 	m->throttle_ms =
 		m->throttle_ms * 2 > THROTTLE_MAX_MS ? THROTTLE_MAX_MS : m->throttle_ms * 2;
 	set_state(m, MAILBOX_THROTTLED, why);

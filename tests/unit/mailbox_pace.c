@@ -81,10 +81,24 @@ START_TEST(new_limits_keep_what_was_counted)
 	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + 10), 3);
 	for (int i = 3; i < 12; i++)
 		mailbox_pace_add(&p, T0 + i);
-	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + 12), 10);
 	mailbox_pace_set(&p, 0, 0, 2);
-	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + 12), 2);
+	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + 12), 12);
 	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + 12, 0), T0 + 10 + CLOCK_DAY_MS);
+	mailbox_pace_add(&p, T0 + CLOCK_HOUR_MS);
+	mailbox_pace_set(&p, 0, 0, 13);
+	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + CLOCK_HOUR_MS), 13);
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_HOUR_MS, 0), T0 + CLOCK_DAY_MS);
+}
+END_TEST
+
+START_TEST(days_that_are_over_take_no_room)
+{
+	mailbox_pace_set(&p, 0, 0, 40);
+	for (int i = 0; i < 4000; i++)
+		mailbox_pace_add(&p, T0 + i * CLOCK_HOUR_MS);
+	ck_assert_uint_eq(p.n, 40);
+	ck_assert_uint_le(p.cap, 64);
+	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + 3999 * CLOCK_HOUR_MS), 24);
 }
 END_TEST
 
@@ -99,6 +113,7 @@ int main(void)
 	tcase_add_test(t, only_mails_under_way_are_in_the_way);
 	tcase_add_test(t, case_43_a_clock_that_steps_back_grants_nothing);
 	tcase_add_test(t, new_limits_keep_what_was_counted);
+	tcase_add_test(t, days_that_are_over_take_no_room);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
