@@ -17,6 +17,8 @@
 
 /* Longer without a look at the pumps is a hang. */
 #define FLOW_TICK_LATE_MS (2 * CLOCK_MINUTE_MS)
+/* All slots of a day, whatever the limit was when they were taken. */
+#define DAY_SLOTS_MAX INT32_MAX
 
 struct flow_state flow;
 
@@ -212,8 +214,8 @@ void flow_reload(const struct conf *c)
 
 	flow.plan = plan_new(c, NULL);
 	mailbox_configure(c);
-	load_missing();
 	apply_plan();
+	load_missing();
 	flow_plan_unref(old);
 	flow_sched_soon();
 }
@@ -367,35 +369,38 @@ void flow_store_failed(int err, const char *why)
 
 static void on_use(struct store_req *r)
 {
-	struct mailbox *m = mailbox_find(r->u.use.mailbox);
+	struct flow_sender *s = flow_sender_get(r->u.use.mailbox);
 
+	s->asking = false;
 	if (r->err)
 		flow_store_failed(r->err, r->why);
-	else if (m)
-		mailbox_history(m, r->u.use.at_ms, r->u.use.n, r->u.use.last_ms);
+	else
+		mailbox_history(s->mailbox, r->u.use.at_ms, r->u.use.n, r->u.use.last_ms);
 	flow_sched_soon();
 }
 
-/* A mailbox sends nothing before the ledger has told what it sent. */
+/* A mailbox sends nothing before the ledger has told what it sent; and that is not settled before
+ * recovery is over. */
 static void load_missing(void)
 {
-	for (size_t i = 0; i < mailbox_count(); i++) {
-		struct mailbox *m = mailbox_at(i);
+	for (guint i = 0; flow.ready && i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
 
-		if (!flow.opened || mailbox_has_history(m))
+		if (s->asking || mailbox_has_history(s->mailbox))
 			continue;
 		struct store_req *r = store_req_new(STORE_MAILBOX_USE, on_use, 0, NULL);
-		r->u.use.mailbox = mem_arena_dup(&r->arena, mailbox_name(m));
+		r->u.use.mailbox = mem_arena_dup(&r->arena, s->address);
 		r->u.use.since_ms = clock_wall_ms() - CLOCK_DAY_MS;
-		r->u.use.max = (size_t)mailbox_info(m).daily_limit;
+		r->u.use.max = DAY_SLOTS_MAX;
+		s->asking = true;
 		store_send(r);
 	}
 }
 
 static void recovered(void)
 {
-	load_missing();
 	flow.ready = true;
+	load_missing();
 	log_event(LOG_INFO, "ready", LOG_I("campaigns", flow.plan->conf->n_campaigns),
 		LOG_I("mailboxes", flow.plan->conf->n_mailboxes));
 	flow_sched_soon();

@@ -120,6 +120,7 @@ struct flow_sender {
 	char *address; /* owned */
 	struct list waiting; /* items in CONNECT, by wait_node */
 	struct list links; /* of struct flow_link */
+	bool asking; /* what it sent in the last 24 h: never twice, it would count twice */
 	bool claiming;
 	size_t rotor; /* whose turn it is */
 };

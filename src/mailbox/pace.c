@@ -72,7 +72,7 @@ void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 {
 	if (at_ms < p->last_ms)
 		at_ms = p->last_ms; /* the clock stepped back */
-	if (p->n >= (size_t)p->limit && slot_at(p, 0) <= at_ms - CLOCK_DAY_MS) {
+	while (p->n >= (size_t)p->limit && slot_at(p, 0) <= at_ms - CLOCK_DAY_MS) {
 		p->head = (p->head + 1) % p->cap;
 		p->n--;
 	}

@@ -2,6 +2,7 @@
 The arithmetic here is done on the ledger's slots alone."""
 import collections
 import datetime
+import signal
 import time
 
 import pytest
@@ -97,6 +98,29 @@ def test_a_limit_that_is_raised_grants_no_more_than_it_says(tmp_path):
             time.sleep(0.1)
             assert len(server.mails()) == max(12, limit)
         assert coldmail.stop() == 0
+
+
+def test_two_reloads_at_once_count_a_mailbox_once(tmp_path):
+    """What it sent is asked when it is configured again, and is not asked twice."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        without = mailbox(BEA, server.port), campaign("b", (BEA,))
+        both = mailbox(ALI, server.port, daily_limit=10), campaign("a"), *without
+        with Coldmail(tmp_path, *both) as coldmail:
+            coldmail.import_leads(addresses(4), "a")
+            assert coldmail.run_until_idle()[0] == 0
+            coldmail.configure(*without)
+            coldmail.start()
+            coldmail.configure(*both)
+            controls = [coldmail.control() for _ in range(3)]
+            for control in controls:
+                control.connect()
+            coldmail.process.send_signal(signal.SIGSTOP)
+            for control in controls:
+                control.request("POST", "/v1/reload", "{}", {"Content-Type": "application/json"})
+            coldmail.process.send_signal(signal.SIGCONT)
+            assert {control.getresponse().status for control in controls} == {200}
+            coldmail.import_leads(addresses(20, "more.example"), "a")
+            coldmail.wait_sent(10)
 
 
 def test_a_mailbox_that_keeps_failing_is_tried_ever_more_rarely(tmp_path):
