@@ -84,6 +84,11 @@ static char *body_of(GMimeMessage *message)
 	return text;
 }
 
+static bool is_plain(char c)
+{
+	return (c >= 0x20 && c < 0x7F) || c == '\t';
+}
+
 /* CRLF only, no line over 998, header lines that are headers or foldings, all of it ASCII. */
 static void check_wire(const char *bytes, size_t n)
 {
@@ -98,9 +103,11 @@ static void check_wire(const char *bytes, size_t n)
 		size_t len = (size_t)(end - line);
 
 		ck_assert_uint_le(len, in_headers ? 76 : 78);
-		for (size_t j = 0; j < len; j++)
-			ck_assert_msg((line[j] >= 0x20 && line[j] < 0x7F) || line[j] == '\t',
-				"byte %d in %.*s", line[j], (int)len, line);
+		/* An assertion is a write to the runner: one a line, not one a byte. */
+		size_t plain_len = 0;
+		while (plain_len < len && is_plain(line[plain_len]))
+			plain_len++;
+		ck_assert_msg(plain_len == len, "byte %d in %.*s", line[plain_len], (int)len, line);
 		if (in_headers && len && *line != ' ') {
 			ck_assert_uint_lt(k, 8);
 			ck_assert_uint_eq(strcspn(line, ":"), strlen(names[k]));
