@@ -9,7 +9,7 @@ import pytest
 from support import BUILD, REPOSITORY
 
 # Under valgrind everything takes longer, and make says so to Check in this way.
-LIMIT_S = 120 * int(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1"))
+LIMIT_S = 300 * int(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1"))
 TESTS = REPOSITORY / "tests"
 PROGRAMS = sorted(f"{folder}/{p.stem}" for folder in ("unit", "store")
                   for p in TESTS.glob(f"{folder}/*.c"))
