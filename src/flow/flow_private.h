@@ -212,6 +212,7 @@ void flow_record_redo(void); /* the store is back: write what it did not take */
 void flow_record_recover(void (*then)(void)); /* settles every open attempt of an earlier process */
 /* An open attempt nobody works on: void it, then write what that means. */
 void flow_record_settle(const struct store_attempt *a);
+bool flow_record_is_settling(void);
 void flow_record_on_quick_check(struct store_req *r);
 
 /* sched.c */

@@ -249,7 +249,7 @@ void flow_record_give_back(struct flow_item *it)
 static struct {
 	void (*then)(void); /* NULL: not recovering */
 	size_t settling;
-	bool paging;
+	bool asking; /* for the next page of attempts, or for the leases */
 	char *after; /* owned: the last attempt listed */
 	GPtrArray *later; /* owned: VOID requests' attempts that the store did not take */
 	size_t released, uncertain;
@@ -259,7 +259,7 @@ static void next_page(void);
 
 static void go_on(void)
 {
-	if (rec.then && !rec.settling && !rec.paging && !rec.later)
+	if (rec.then && !rec.settling && !rec.asking && !rec.later)
 		next_page();
 }
 
@@ -267,6 +267,12 @@ static void settled(void)
 {
 	rec.settling--;
 	go_on();
+	flow_sched_soon();
+}
+
+bool flow_record_is_settling(void)
+{
+	return rec.settling;
 }
 
 /* An attempt with memory of its own. */
@@ -289,6 +295,7 @@ static struct open_attempt *open_attempt_new(const struct store_attempt *a)
 
 	o->a = *a;
 	o->a.key = mem_arena_dup(&o->arena, a->key);
+	o->a.campaign = mem_arena_dup(&o->arena, a->campaign);
 	o->a.lead_id = mem_arena_dup(&o->arena, a->lead_id);
 	o->a.mailbox = mem_arena_dup(&o->arena, a->mailbox);
 	return o;
@@ -303,26 +310,37 @@ static void put_off(struct open_attempt *o, const struct store_req *r)
 	flow_store_failed(r->err, r->why);
 }
 
+/* R was about O and did not go through. */
+static void not_settled(struct open_attempt *o, const struct store_req *r)
+{
+	if (flow_err_is_store(r->err)) {
+		put_off(o, r);
+	} else { /* its ledger is not what it was: it stays open, and its lead with it */
+		log_event(LOG_ERR, "not_settled", LOG_S("attempt", o->a.key), LOG_I("n", o->a.n),
+			LOG_S("lead", o->a.lead_id), LOG_S("why", r->why));
+		open_attempt_free(o);
+	}
+	settled();
+}
+
 static void on_settled(struct store_req *r)
 {
 	struct open_attempt *o = r->arg;
+	bool sure = r->u.outcome.state == STORE_ATTEMPT_RELEASED;
 
-	if (flow_err_is_store(r->err)) {
-		put_off(o, r);
-		settled();
+	if (r->err) {
+		not_settled(o, r);
 		return;
 	}
+	rec.released += sure;
+	rec.uncertain += !sure;
+	log_event(sure ? LOG_INFO : LOG_WARNING, "settled", LOG_S("attempt", o->a.key),
+		LOG_I("n", o->a.n), LOG_S("lead", o->a.lead_id),
+		LOG_S("outcome", store_attempt_name(r->u.outcome.state)));
+	struct flow_campaign *c = flow_campaign_find(o->a.campaign);
+	if (c && sure)
+		flow_sched_feed(c, ""); /* its lead is queued again */
 	open_attempt_free(o);
-	if (!r->err) {
-		bool sure = r->u.outcome.state == STORE_ATTEMPT_RELEASED;
-
-		rec.released += sure;
-		rec.uncertain += !sure;
-		log_event(sure ? LOG_INFO : LOG_WARNING, "settled",
-			LOG_S("attempt", r->u.outcome.key), LOG_I("n", r->u.outcome.n),
-			LOG_S("lead", r->u.outcome.lead_id),
-			LOG_S("outcome", store_attempt_name(r->u.outcome.state)));
-	}
 	settled();
 }
 
@@ -333,11 +351,7 @@ static void on_voided(struct store_req *v)
 	bool sure = v->u.void_.slot == STORE_SLOT_VOID;
 
 	if (v->err) {
-		if (flow_err_is_store(v->err))
-			put_off(o, v);
-		else
-			open_attempt_free(o);
-		settled();
+		not_settled(o, v);
 		return;
 	}
 	struct store_req *r = store_req_new(STORE_OUTCOME, on_settled, 0, o);
@@ -418,11 +432,13 @@ static void recover_leases(void)
 	struct store_req *r = store_req_new(STORE_RECOVER, on_recovered, 0, NULL);
 
 	r->u.recover.max = RECOVER_PAGE;
+	rec.asking = true;
 	store_send(r);
 }
 
 static void on_recovered(struct store_req *r)
 {
+	rec.asking = false;
 	if (r->err) {
 		flow_store_failed(r->err, r->why);
 		return;
@@ -446,7 +462,7 @@ static void on_page(struct store_req *r)
 {
 	size_t n = r->u.attempts.n;
 
-	rec.paging = false;
+	rec.asking = false;
 	if (r->err) {
 		flow_store_failed(r->err, r->why);
 		return;
@@ -466,7 +482,7 @@ static void next_page(void)
 {
 	struct store_req *r = store_req_new(STORE_OPEN_ATTEMPTS, on_page, 0, NULL);
 
-	rec.paging = true;
+	rec.asking = true;
 	r->u.attempts.after = mem_arena_dup(&r->arena, rec.after);
 	r->u.attempts.max = RECOVER_PAGE;
 	store_send(r);

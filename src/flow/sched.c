@@ -213,7 +213,7 @@ static bool knows_mailboxes(void)
 static bool is_quiet(void)
 {
 	return knows_mailboxes() && !flow.claims && !flow.waking &&
-	       !g_hash_table_size(flow.items) && !flow.store_down;
+	       !g_hash_table_size(flow.items) && !flow_record_is_settling() && !flow.store_down;
 }
 
 static void set_timer(int64_t now)

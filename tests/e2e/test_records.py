@@ -28,9 +28,9 @@ ANYTHING = [
     "\r\nBcc: everybody@else.example\r\n\r\n.\r\n",
     "a\0b",
     "\ud7ff\u202e\U0001f4a9",
-    "{\"a\":",
+    '{"a":',
     "[1, 2]",
-    "{\"$oid\": \"65f0c0ffee0000000000abcd\"}",
+    '{"$oid": "65f0c0ffee0000000000abcd"}',
     "ObjectId('65f0c0ffee0000000000abcd')",
     "2026-02-30T25:61:00Z",
     "'; DROP TABLE leads; --",
@@ -263,3 +263,51 @@ def test_case_26_one_lead_that_cannot_be_composed_stops_nobody(tmp_path):
         assert sorted(m.to[0] for m in server.mails()) == [a for a in addresses(4) if a[4] != "1"]
         assert "1000 bytes" in coldmail.lead("lead1@take.example")["error_message"]
         assert not any(b"Bcc" in server.data(m).split(b"\r\n\r\n")[0] for m in server.mails())
+
+
+def open_another(coldmail, **fields):
+    """A second attempt of the only lead, as somebody else would have reserved it."""
+    columns = [row["name"] for row in coldmail.rows("PRAGMA table_info(attempts)")]
+    other = {"_id": "key || '#2'", "n": "2", "state": "'reserved'", "instance": "'else:1:x'"}
+    other.update(fields)
+    with coldmail.database(write=True) as db:
+        db.execute(
+            f"INSERT INTO attempts ({', '.join(columns)})"
+            f" SELECT {', '.join(other.get(c, c) for c in columns)} FROM attempts WHERE slot = 0"
+        )
+        db.execute("UPDATE leads SET until = 1")
+
+
+GREYLISTED = ["on rcpt times 1 do reply 451 4.7.1 Greylisted"]
+DEFERRED = "SELECT count(*) FROM leads WHERE reason = 'smtp_deferred'"
+
+
+def test_an_attempt_found_open_is_settled_and_its_lead_goes_on_at_once(tmp_path):
+    """The answer to a reservation was lost, or somebody else made it: nobody works on it."""
+    with FakeSmtp(tmp_path / "smtp", rules=GREYLISTED) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        coldmail.wait_for(DEFERRED, 1)
+        open_another(coldmail)
+        coldmail.import_leads(addresses(1))  # nothing new, but it makes the daemon look
+        coldmail.wait_sent(1, 5)
+        assert [e["outcome"] for e in coldmail.events("settled")] == ["released"]
+        assert coldmail.stop() == 0
+        oracle.check(coldmail, server.mails())
+
+
+def test_an_attempt_that_cannot_be_settled_is_named(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=GREYLISTED) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        coldmail.wait_for(DEFERRED, 1)
+        assert coldmail.stop() == 0
+        open_another(coldmail, slot="7")
+        coldmail.start()
+        key = coldmail.rows("SELECT key FROM emails")[0]["key"]
+        assert [(e["attempt"], e["n"]) for e in coldmail.events("not_settled")] == [(key, 2)]
+        assert coldmail.stop() == 0 and not server.mails()
