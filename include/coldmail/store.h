@@ -231,7 +231,8 @@ struct store_req {
 			const char *mailbox; /* SEND: leads bound to it or to none; DRAFT: NULL */
 			size_t max;
 			int64_t before_ms; /* due until then */
-			const char *instance;
+			const char *instance; /* names this very claim: the leads are its until they
+			                         are given back, and nobody else's word moves them */
 			int64_t recontact_since_ms; /* another campaign's mail since then blocks; INT64_MIN:
 			                               any mail ever; CLOCK_NEVER_MS: none does */
 			/* answer */
@@ -246,30 +247,34 @@ struct store_req {
 		            DONE, or kept as it was, and the lead, too; CM_ESTATE: it is unreadable */
 			struct store_email email;
 			struct store_lead_to to;
+			const char *claim; /* as in LEAD_SET */
 			bool replace;
 		} draft;
 		struct
 		{ /* LEAD_SET: give a claimed lead back. CM_ESTATE: it is not in_flight any more
 		            (somebody stopped it): nothing done */
 			const char *lead_id;
+			const char *claim; /* the claim's instance: if the lead is not its any more,
+			                      nothing is moved; NULL: whoever claimed it */
 			struct store_lead_to to;
 			enum store_outcome
 				cancel; /* CANCELLED: the row of its step is done(cancelled) */
 			const char *error; /* for that row and for people; NULL */
 		} lead_set;
 		struct
-		{ /* RESERVE: insert KEY#n, then read what might forbid it. CM_ESTATE: not allowed
-		            (n is not the next, or the one before ended in a way that ends the step) */
+		{ /* RESERVE: insert KEY#n, then read what might forbid it. CM_EBUSY: another
+		            claim's try is open; CM_ESTATE: not allowed (n is not the next, or the one
+		            before ended in a way that ends the step) */
 			const char *key, *lead_id, *to, *campaign, *step;
 			int n;
 			const char *mailbox, *message_id, *sha256;
 			int64_t date_ms;
 			int renderer;
-			const char *instance;
+			const char *instance; /* the claim's: the try is that claim's alone */
 			int64_t recontact_since_ms;
 			/* answer: facts read after the insert */
 			const char *suppressed_by, *contacted_by; /* NULL: no */
-			bool lead_moved; /* the lead is not in_flight any more */
+			bool lead_moved; /* the lead is not this claim's any more */
 		} reserve;
 		struct
 		{ /* SLOT: insert KEY#n! as transmitting. CM_EEXIST: there is another one, `why` is
@@ -280,10 +285,11 @@ struct store_req {
 			const char *instance, *nonce;
 		} slot;
 		struct { /* OUTCOME: KEY#n ends, and what follows from it. CM_ESTATE: it has ended
-		            already, or its slot was taken and it is not to be called RELEASED:
-		            nothing done */
+		            already, is another claim's, or its slot was taken and it is not to be
+		            called RELEASED: nothing done */
 			const char *key;
 			int n;
+			const char *claim; /* the claim's instance; NULL (recovery): whoever's it is */
 			enum store_attempt_state state;
 			const char *class, *text, *queue_id;
 			int code;
@@ -292,7 +298,7 @@ struct store_req {
 			enum store_outcome email_outcome;
 			const char *lead_id;
 			struct store_lead_to
-				to; /* applied if the lead is in_flight; n_sent and status
+				to; /* applied if the lead is in_flight by that claim; n_sent and status
 			                              always follow */
 			const char *suppress; /* a pattern to add, NULL: none */
 			const char *suppress_reason;

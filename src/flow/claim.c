@@ -141,6 +141,7 @@ static struct flow_batch *batch_of(struct store_req *r)
 	struct flow_batch *b = xcalloc(1, sizeof *b);
 
 	b->refs = 1;
+	b->claim = r->u.claim.instance; /* in the arena */
 	b->arena = r->arena;
 	r->arena = (struct mem_arena){ 0 };
 	return b;
@@ -165,7 +166,8 @@ static struct store_req *claim_new(
 	r->u.claim.stage = stage;
 	r->u.claim.max = n;
 	r->u.claim.before_ms = clock_wall_ms();
-	r->u.claim.instance = flow.instance;
+	r->u.claim.instance = mem_arena_printf(
+		&r->arena, "%s:%llu", flow.instance, (unsigned long long)++flow.last_id);
 	r->u.claim.recontact_since_ms =
 		recontact == CLOCK_NEVER_MS ? INT64_MIN : clock_wall_ms() - recontact;
 	flow.claims++;
@@ -228,13 +230,35 @@ void flow_claim_drafts(struct flow_campaign *c, size_t n)
 
 /* ---- sends ------------------------------------------------------------------------------------- */
 
-/* The ledger has an attempt of this step that nobody works on: it is settled first. */
+/* An item of this process works on the attempt: its outcome is still to come. */
+static bool is_ours(const struct store_attempt *a)
+{
+	for (size_t i = FLOW_STAGE_RESERVE; i <= FLOW_STAGE_RECORD; i++) {
+		list_each (node, &flow.stages[i]) {
+			const struct flow_item *it = list_entry(node, struct flow_item, node);
+
+			if (it->attempt == a->n && str_eq(it->claimed->email.key, a->key))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The ledger has an open attempt of this step. One that nobody works on is settled first; one that is
+ * under way here is left alone, and the lead comes back when it has had time to end. */
 static bool is_settled(struct flow_item *it)
 {
 	const struct store_attempt *last = &it->claimed->last;
 
 	if (!last->n || last->state != STORE_ATTEMPT_RESERVED)
 		return true;
+	it->sender = NULL;
+	if (is_ours(last)) {
+		it->to = queued(LEAD_STAGE_SEND);
+		it->to.due_ms = clock_wall_ms() + CLOCK_MINUTE_MS;
+		flow_advance(it, FLOW_RETURN);
+		return false;
+	}
 	flow_record_settle(last);
 	flow_item_end(it);
 	return false;

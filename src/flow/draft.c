@@ -126,10 +126,14 @@ static void on_drafted(struct store_req *r)
 		flow_advance(it, FLOW_RETURN);
 		return;
 	}
-	if (r->err) { /* the row is there: the next claim sees it and follows it */
-		it->to = (struct store_lead_to){
-			.state = LEAD_QUEUED, .stage = LEAD_STAGE_DRAFT, .due_ms = -1
-		};
+	if (r->err) {
+		/* DONE: the next claim follows the row. Anything else would come back like this. */
+		if (r->err == CM_EEXIST && r->u.draft.email.state == STORE_EMAIL_DONE)
+			it->to = (struct store_lead_to){
+				.state = LEAD_QUEUED, .stage = LEAD_STAGE_DRAFT, .due_ms = -1
+			};
+		else
+			flow_draft_hold(it, LEAD_REASON_BAD_RECORD, r->why);
 		flow_advance(it, FLOW_RETURN);
 		return;
 	}
@@ -153,6 +157,7 @@ void flow_draft_enter(struct flow_item *it)
 	copy_email(&r->arena, &r->u.draft.email, &e);
 	r->person = r->u.draft.email.person;
 	r->u.draft.replace = true;
+	r->u.draft.claim = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.draft.to = (struct store_lead_to){ .state = LEAD_QUEUED,
 		.stage = LEAD_STAGE_SEND,
 		.step = r->u.draft.email.step,

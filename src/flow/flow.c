@@ -310,7 +310,7 @@ bool flow_err_is_store(int err)
 
 bool flow_is_open_for_work(void)
 {
-	return flow.ready && !flow.draining && !flow.store_down;
+	return flow.ready && !flow.draining && !flow.store_down && flow.mode != FLOW_MAINTENANCE;
 }
 
 static void on_opened(struct store_req *r);

@@ -55,6 +55,7 @@ enum flow_verdict {
 /* The answer to one claim: its memory lives as long as an item of it. */
 struct flow_batch {
 	unsigned refs;
+	const char *claim; /* names this claim in the store: its leads are nobody else's */
 	struct mem_arena arena;
 };
 

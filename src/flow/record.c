@@ -162,6 +162,7 @@ static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 
 	r->u.outcome.key = mem_arena_dup(&r->arena, e->key);
 	r->u.outcome.n = it->attempt;
+	r->u.outcome.claim = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.outcome.state = t->attempt;
 	r->u.outcome.class = mem_arena_dup(&r->arena, t->class);
 	r->u.outcome.code = it->verdict.code;
@@ -232,6 +233,7 @@ void flow_record_give_back(struct flow_item *it)
 	struct store_req *r = store_req_new(STORE_LEAD_SET, on_given_back, it->id, NULL);
 
 	r->u.lead_set.lead_id = mem_arena_dup(&r->arena, it->claimed->lead.id);
+	r->u.lead_set.claim = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.lead_set.to = it->to;
 	r->u.lead_set.to.step = mem_arena_dup(&r->arena, it->to.step);
 	r->u.lead_set.to.last_step = mem_arena_dup(&r->arena, it->to.last_step);

@@ -14,8 +14,10 @@
 
 /* The wall clock may be set while we sleep on the boot clock: look at least so often. */
 #define LOOK_AGAIN_MS (20 * CLOCK_SECOND_MS)
-#define CLAIM_MAX     64
-#define WAKE_MAX      256
+/* What is open already and still waits for something under way is looked at so often. */
+#define BUSY_MS   20
+#define CLAIM_MAX 64
+#define WAKE_MAX  256
 /* --until-idle ends when the next moment is further away than this (interfaces.md). */
 #define IDLE_HORIZON_MS CLOCK_HOUR_MS
 
@@ -171,13 +173,15 @@ static void pump_drafts(struct flow_campaign *c, int64_t now)
 		flow_claim_drafts(c, n);
 }
 
-/* The moment S could do something for C: its own gate and the lead's due time, the later one. */
+/* The moment S could do something for C: its own gate and the lead's due time, the later one. An
+ * answer that is under way brings its own moment. */
 static int64_t opens_at(struct flow_campaign *c, struct flow_sender *s, int64_t now)
 {
-	int64_t until = now;
-	int64_t due = flow_sched_feed_of(c, s->address)->send_after_ms;
+	int64_t until = now, due = CLOCK_NEVER_MS;
 
-	if (c->draft_after_ms < due)
+	if (!s->claiming)
+		due = flow_sched_feed_of(c, s->address)->send_after_ms;
+	if (!c->drafting && c->draft_after_ms < due)
 		due = c->draft_after_ms;
 	if (!mailbox_room(s->mailbox, NULL, &until) && until > due)
 		due = until;
@@ -219,12 +223,13 @@ static bool is_quiet(void)
 static void set_timer(int64_t now)
 {
 	int64_t wait = next_ms == CLOCK_NEVER_MS ? CLOCK_NEVER_MS : next_ms - now;
+	int64_t least = is_quiet() ? 1 : BUSY_MS;
 
-	if (flow.fast_forward) {
-		loop_timer_in(&timer, wait < 1 ? 1 : wait);
-		return;
-	}
-	loop_timer_in(&timer, wait < 1 ? 1 : wait > LOOK_AGAIN_MS ? LOOK_AGAIN_MS : wait);
+	if (wait < least)
+		wait = least;
+	if (wait > LOOK_AGAIN_MS && !(flow.fast_forward && is_quiet()))
+		wait = LOOK_AGAIN_MS;
+	loop_timer_in(&timer, wait);
 }
 
 static void run(void *arg)
@@ -250,13 +255,10 @@ static void run(void *arg)
 	}
 	for (guint i = 0; i < flow.campaigns->len; i++)
 		pump_drafts(flow.campaigns->pdata[i], now);
-	if (!is_quiet()) {
-		loop_timer_in(&timer, LOOK_AGAIN_MS);
-		return; /* whatever is under way calls again */
-	}
+	/* What is under way calls again; another mailbox's moment may come before that. */
 	look_ahead(now);
 	flow.stats.next_due_ms = next_ms;
-	if (flow.mode == FLOW_UNTIL_IDLE &&
+	if (flow.mode == FLOW_UNTIL_IDLE && is_quiet() &&
 		(next_ms == CLOCK_NEVER_MS ||
 			(!flow.fast_forward && next_ms - now > IDLE_HORIZON_MS)))
 		flow_drain();

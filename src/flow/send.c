@@ -281,6 +281,28 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 	return false;
 }
 
+/* The store said no: it is down, the ledger has another try open, or its rows make no sense. Such a
+ * lead must not stay at the head of its mailbox's line. */
+static void not_reserved(struct flow_item *it, const struct store_req *r)
+{
+	flow_send_leave(it);
+	it->to = (struct store_lead_to){
+		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
+	};
+	if (flow_err_is_store(r->err)) {
+		flow_store_failed(r->err, r->why);
+	} else {
+		log_event(LOG_ERR, "reserve_refused", LOG_S("lead", it->claimed->lead.id),
+			LOG_S("campaign", it->campaign->name), LOG_I("attempt", it->attempt),
+			LOG_S("why", r->why));
+		if (r->err == CM_EBUSY)
+			it->to.due_ms = clock_wall_ms() + CLOCK_MINUTE_MS;
+		else
+			flow_draft_hold(it, LEAD_REASON_BAD_RECORD, r->why);
+	}
+	flow_advance(it, FLOW_RETURN);
+}
+
 static void on_reserved(struct store_req *r)
 {
 	struct flow_item *it = flow_item_find(r->id);
@@ -297,13 +319,7 @@ static void on_reserved(struct store_req *r)
 			release(it, "connection lost", LEAD_REASON_NONE);
 		return;
 	}
-	if (flow_err_is_store(r->err))
-		flow_store_failed(r->err, r->why);
-	else
-		log_event(LOG_ERR, "reserve_refused", LOG_S("lead", it->claimed->lead.id),
-			LOG_S("campaign", it->campaign->name), LOG_I("attempt", it->attempt),
-			LOG_S("why", r->why));
-	return_lead(it);
+	not_reserved(it, r);
 }
 
 void flow_send_reserve(struct flow_item *it)
@@ -333,7 +349,7 @@ void flow_send_reserve(struct flow_item *it)
 	r->u.reserve.sha256 = mem_arena_dup(&r->arena, it->sha256);
 	r->u.reserve.date_ms = it->date_ms;
 	r->u.reserve.renderer = MAIL_RENDERER;
-	r->u.reserve.instance = flow.instance;
+	r->u.reserve.instance = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.reserve.recontact_since_ms = it->campaign->recontact_ms == CLOCK_NEVER_MS
 						  ? INT64_MIN
 						  : clock_wall_ms() - it->campaign->recontact_ms;
@@ -400,7 +416,7 @@ void flow_send_slot(struct flow_item *it)
 	it->slot_asked_ms = clock_boot_ms();
 	r->u.slot.key = mem_arena_dup(&r->arena, it->claimed->email.key);
 	r->u.slot.n = it->attempt;
-	r->u.slot.instance = flow.instance;
+	r->u.slot.instance = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.slot.nonce = mem_arena_dup(&r->arena, it->nonce);
 	r->person = mem_arena_dup(&r->arena, it->claimed->lead.person);
 	fail_point("slot.before");

@@ -44,7 +44,6 @@ static void answer(struct store_email *e, int64_t created_ms)
 
 int store_op_draft(struct store_db *db, struct store_req *r)
 {
-	const enum lead_state claimed = LEAD_IN_FLIGHT;
 	struct store_email *e = &r->u.draft.email, now = { .created_ms = r->now_ms };
 	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(e->key));
 
@@ -59,6 +58,6 @@ int store_op_draft(struct store_db *db, struct store_req *r)
 	}
 	put(db, r);
 	answer(e, now.created_ms);
-	store_lead_move(db, e->lead_id, &r->u.draft.to, &claimed, NULL);
+	store_lead_move(db, e->lead_id, &r->u.draft.to, store_claim_of(r->u.draft.claim), NULL);
 	return CM_OK;
 }

@@ -34,8 +34,10 @@ const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const
 		return NULL;
 	sqlite3_stmt *st = store_db_find(
 		db, STORE_SQL_CONTACTED_BY, SQL_T(person), SQL_T(campaign), SQL_I(since_ms));
-	struct store_row row = { .st = st, .arena = a };
 
+	if (!st) /* a mail that may be at its dot counts, too */
+		st = store_db_find(db, STORE_SQL_OPEN_ELSEWHERE, SQL_T(person), SQL_T(campaign));
+	struct store_row row = { .st = st, .arena = a };
 	return st ? store_row_text(&row) : NULL;
 }
 

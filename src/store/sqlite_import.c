@@ -145,8 +145,10 @@ static void add(struct store_db *db, struct store_req *r, struct store_import_ro
 /* ---- a lead that is there ----------------------------------------------------------------------- */
 
 /* From another campaign a lead moves only when it is through there, or has not begun. */
-static bool is_free(const struct lead *l)
+static bool is_free(struct store_db *db, const struct lead *l)
 {
+	if (store_db_find(db, STORE_SQL_OPEN_OF_PERSON, SQL_T(l->person)))
+		return false;
 	switch (l->state) {
 	case LEAD_ENDED:
 		return l->reason == LEAD_REASON_COMPLETED ||
@@ -184,8 +186,8 @@ static void move(
 {
 	row->result = STORE_ROW_DUPLICATE;
 	row->other = l->campaign;
-	if (is_free(l) && !store_fact_contacted(db, &r->arena, row->person, row->campaign,
-				  row->recontact_since_ms))
+	if (is_free(db, l) && !store_fact_contacted(db, &r->arena, row->person, row->campaign,
+				      row->recontact_since_ms))
 		settle(db, r, row, l, l->campaign);
 }
 

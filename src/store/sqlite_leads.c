@@ -12,8 +12,13 @@
 
 /* ---- shared ----------------------------------------------------------------------------------- */
 
+const char *store_claim_of(const char *claim)
+{
+	return claim ? claim : "";
+}
+
 bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
-	const enum lead_state *from, const char *error)
+	const char *claim, const char *error)
 {
 	struct store_val due = SQL_I(to->due_ms), unchanged = SQL_T(NULL);
 	bool is_held = to->state == LEAD_HELD, has_reason = is_held || to->state == LEAD_ENDED;
@@ -24,8 +29,7 @@ bool store_lead_move(struct store_db *db, const char *lead_id, const struct stor
 		       SQL_I(is_held ? to->until_ms : CLOCK_NEVER_MS),
 		       SQL_T(to->state == LEAD_ENDED ? NULL : lead_stage_name(to->stage)),
 		       SQL_T(to->step), SQL_T(to->last_step), to->due_ms < 0 ? unchanged : due,
-		       SQL_T(to->mailbox), SQL_T(error),
-		       SQL_T(from ? lead_state_name(*from) : NULL)) == 1;
+		       SQL_T(to->mailbox), SQL_T(error), SQL_T(claim)) == 1;
 }
 
 void store_lead_recount(struct store_db *db, const char *lead_id, const char *person)
@@ -72,12 +76,11 @@ static const char *key_of(struct store_db *db, struct mem_arena *a, const char *
 
 int store_op_lead_set(struct store_db *db, struct store_req *r)
 {
-	const enum lead_state claimed = LEAD_IN_FLIGHT;
 	const char *id = r->u.lead_set.lead_id, *error = r->u.lead_set.error;
 	bool cancel = r->u.lead_set.cancel == STORE_OUTCOME_CANCELLED;
 	const char *key = cancel || error ? key_of(db, &r->arena, id) : NULL;
 
-	if (!store_lead_move(db, id, &r->u.lead_set.to, &claimed, error))
+	if (!store_lead_move(db, id, &r->u.lead_set.to, store_claim_of(r->u.lead_set.claim), error))
 		return store_refuse(r, CM_ESTATE, "the lead is not in flight any more");
 	if (cancel)
 		store_db_run(db, STORE_SQL_EMAIL_CANCEL, SQL_T(key), SQL_T(error));
@@ -148,6 +151,10 @@ static int release(struct store_db *db, struct store_req *r, const struct lead *
 
 	if (!*l->campaign)
 		return store_refuse(r, CM_ESTATE, "the lead has no campaign: import it with one");
+	/* Queued again, it would be claimed beside the mail that is still under way. */
+	if (store_db_find(db, STORE_SQL_OPEN_OF_PERSON, SQL_T(l->person)))
+		return store_refuse(
+			r, CM_EBUSY, "a mail to it is under way: try again when that has ended");
 	if (l->state == LEAD_HELD || l->state == LEAD_ENDED)
 		store_lead_move(db, l->id, &to, NULL, NULL);
 	return CM_OK;

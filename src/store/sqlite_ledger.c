@@ -106,8 +106,18 @@ static void read_facts(struct store_db *db, struct store_req *r, const char *per
 	r->u.reserve.suppressed_by = store_fact_suppressed(db, &r->arena, r->u.reserve.to, person);
 	r->u.reserve.contacted_by = store_fact_contacted(
 		db, &r->arena, person, r->u.reserve.campaign, r->u.reserve.recontact_since_ms);
-	r->u.reserve.lead_moved =
-		!store_db_find(db, STORE_SQL_LEAD_IN_FLIGHT, SQL_T(r->u.reserve.lead_id));
+	r->u.reserve.lead_moved = !store_db_find(db, STORE_SQL_LEAD_IN_FLIGHT,
+		SQL_T(r->u.reserve.lead_id), SQL_T(r->u.reserve.instance));
+}
+
+static int is_there(struct store_db *db, struct store_req *r, const char *id)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(id));
+	const char *state = st ? (const char *)sqlite3_column_text(st, 0) : NULL;
+
+	return str_eq(state, store_attempt_name(STORE_ATTEMPT_RESERVED))
+		       ? store_refuse(r, CM_EBUSY, "another claim's try is under way")
+		       : store_refuse(r, CM_ESTATE, "there is such a try already");
 }
 
 int store_op_reserve(struct store_db *db, struct store_req *r)
@@ -121,10 +131,10 @@ int store_op_reserve(struct store_db *db, struct store_req *r)
 	const char *why = check_turn(db, r, &e);
 	if (!why)
 		why = check_rendering(db, r, &e);
-	if (!why && !insert(db, r, id, &e) && !is_repeated(db, r, id))
-		why = "there is such a try already";
 	if (why)
 		return store_refuse(r, CM_ESTATE, why);
+	if (!insert(db, r, id, &e) && !is_repeated(db, r, id))
+		return is_there(db, r, id);
 	read_facts(db, r, e.person);
 	return CM_OK;
 }
@@ -204,12 +214,12 @@ static int end_attempt(struct store_db *db, struct store_req *r, const char *id)
 		SQL_T(store_attempt_name(r->u.outcome.state)), SQL_T(r->u.outcome.class),
 		SQL_I(r->u.outcome.code), SQL_T(r->u.outcome.text), SQL_T(r->u.outcome.queue_id),
 		SQL_I(r->now_ms), SQL_D(r->u.outcome.delays[0]), SQL_D(r->u.outcome.delays[1]),
-		SQL_D(r->u.outcome.delays[2]));
+		SQL_D(r->u.outcome.delays[2]), SQL_T(r->u.outcome.claim));
 
 	if (changed == 1)
 		return CM_OK;
 	return store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(id))
-		       ? store_refuse(r, CM_ESTATE, "the try has ended already")
+		       ? store_refuse(r, CM_ESTATE, "the try has ended already, or is another's")
 		       : store_refuse(r, CM_ENOENT, "there is no such try");
 }
 
@@ -237,7 +247,6 @@ static void suppress(struct store_db *db, struct store_req *r, const char *id, c
 
 int store_op_outcome(struct store_db *db, struct store_req *r)
 {
-	const enum lead_state claimed = LEAD_IN_FLIGHT;
 	const char *id = store_attempt_id(&r->arena, r->u.outcome.key, r->u.outcome.n);
 	const char *error =
 		r->u.outcome.email_outcome == STORE_OUTCOME_SENT ? NULL : r->u.outcome.text;
@@ -251,7 +260,8 @@ int store_op_outcome(struct store_db *db, struct store_req *r)
 	const char *person = store_key_person(&r->arena, r->u.outcome.key);
 	if (is_out(r->u.outcome.email_outcome))
 		store_lead_recount(db, r->u.outcome.lead_id, person);
-	store_lead_move(db, r->u.outcome.lead_id, &r->u.outcome.to, &claimed, error);
+	store_lead_move(db, r->u.outcome.lead_id, &r->u.outcome.to,
+		store_claim_of(r->u.outcome.claim), error);
 	if (r->u.outcome.suppress)
 		suppress(db, r, id, person);
 	return CM_OK;

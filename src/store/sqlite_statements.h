@@ -81,7 +81,8 @@
 	X(LEAD_BY_ROW, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE rowid = ?1")             \
 	X(LEAD_BY_ID, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE _id = ?1")                \
 	X(LEAD_BY_EMAIL, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE email = ?1")           \
-	X(LEAD_IN_FLIGHT, SEEK, "SELECT 1 FROM leads WHERE _id = ?1 AND state = 'in_flight'")      \
+	X(LEAD_IN_FLIGHT, SEEK, "SELECT 1 FROM leads WHERE _id = ?1 AND state = 'in_flight' AND"   \
+		" claimed_by = ?2")                                                                \
 	X(LEAD_KEY, SEEK, "SELECT campaign, person, step FROM leads WHERE _id = ?1")               \
 	X(LEAD_INSERT, NONE, "INSERT INTO leads (" STORE_LEAD_COLS ") VALUES (" STORE_LEAD_MARKS   \
 		")")                                                                               \
@@ -91,7 +92,7 @@
 		" coalesce(?5, stage), step = coalesce(?6, step), last_step = coalesce(?7,"        \
 		" last_step), due = coalesce(?8, due), mailbox = coalesce(?9, mailbox), status"    \
 		" = lead_status(?2, ?3, n_sent), error_message = ?10 WHERE _id = ?1 AND (?11 IS"   \
-		" NULL OR state = ?11)")                                                           \
+		" NULL OR (state = 'in_flight' AND (?11 = '' OR claimed_by = ?11)))")              \
 	X(LEAD_RECOUNT, SEEK, "UPDATE leads SET n_sent = ?2, last_sent_at = ?3, status ="          \
 		" lead_status(state, reason, ?2) WHERE _id = ?1")                                  \
 	X(LEAD_SPOIL, SEEK, "UPDATE leads SET state = 'held', reason = 'bad_record', until ="      \
@@ -197,13 +198,16 @@
 	X(SLOT_BY_ID, SEEK, "SELECT state, why, instance, nonce FROM attempts WHERE _id = ?1")     \
 	X(ATTEMPT_END, SEEK, "UPDATE attempts SET state = ?2, class = ?3, code = ?4, text = ?5,"   \
 		" queue_id = ?6, ended_at = ?7, delay_connect = ?8, delay_envelope = ?9,"          \
-		" delay_dot = ?10 WHERE _id = ?1 AND slot = 0 AND state = 'reserved'")             \
+		" delay_dot = ?10 WHERE _id = ?1 AND slot = 0 AND state = 'reserved' AND (?11 IS"  \
+		" NULL OR instance = ?11)")                                                        \
 	X(ATTEMPT_SETTLE, SEEK, "UPDATE attempts SET state = ?2 WHERE _id = ?1 AND slot = 0 AND"   \
 		" state = 'uncertain'")                                                            \
 	X(OPEN_ALL, SMALL, "SELECT _id, person, campaign, mailbox, to_email FROM attempts WHERE"   \
 		" state = 'reserved'")                                                             \
 	X(OPEN_OF_PERSON, SEEK, "SELECT _id FROM attempts WHERE state = 'reserved' AND person ="   \
 		" ?1")                                                                             \
+	X(OPEN_ELSEWHERE, SEEK, "SELECT campaign FROM attempts WHERE state = 'reserved' AND"       \
+		" person = ?1 AND campaign IS NOT ?2 LIMIT 1")                                     \
 	X(OPEN_PAGE, SMALL, STORE_ATTEMPT_FROM "WHERE a.state = 'reserved' AND +a._id > ?1"        \
 		" ORDER BY +a._id LIMIT ?2")                                                       \
 	X(UNSETTLED_PAGE, SMALL, STORE_ATTEMPT_FROM "WHERE a._id IN (SELECT _id FROM attempts"     \

@@ -182,10 +182,11 @@ store_op_fn store_op_open_attempts, store_op_controls, store_op_mailbox_use, sto
 	store_op_lead_get, store_op_lead_list, store_op_sends, store_op_suppress_check,
 	store_op_suppress_list, store_op_next_due;
 
-/* Where a lead goes (sqlite_leads.c). FROM: only when it is in that state; NULL: from any. False:
- * it is not. */
+/* Where a lead goes (sqlite_leads.c). CLAIM: only when it is in flight by that claim; "": by any;
+ * NULL: from any state. False: it is not. */
 bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
-	const enum lead_state *from, const char *error);
+	const char *claim, const char *error);
+const char *store_claim_of(const char *claim); /* a request's: NULL there means any */
 /* n_sent, last_sent_at and status as the ledger implies for PERSON. */
 void store_lead_recount(struct store_db *db, const char *lead_id, const char *person);
 bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by, const char *value,

@@ -238,7 +238,53 @@ START_TEST(a_reservation_asked_twice_is_one)
 	ck_assert_int_eq(rig.backend->count("attempts", "1"), 1);
 	struct store_req *r = rig_reserve_new(&s, 1);
 	r->u.reserve.instance = "test:2:b";
+	ck_assert_int_eq(rig_ask(r)->err, CM_EBUSY);
+}
+END_TEST
+
+/* Two claims of one lead, as an operator's hold and release make them: each speaks for itself only. */
+START_TEST(another_claim_has_no_say)
+{
+	struct rig_step s = rig_reserved("bob@x.com");
+	struct store_req *r = rig_outcome_new(&s, 1, STORE_ATTEMPT_REFUSED);
+
+	r->u.outcome.claim = "test:2:b";
 	ck_assert_int_eq(rig_ask(r)->err, CM_ESTATE);
+	ck_assert_int_eq(rig.backend->count("attempts", "state = 'reserved'"), 1);
+	r = rig_new(STORE_LEAD_SET);
+	r->u.lead_set.lead_id = s.lead.id;
+	r->u.lead_set.claim = "test:2:b";
+	r->u.lead_set.to = (struct store_lead_to){
+		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
+	};
+	ck_assert_int_eq(rig_ask(r)->err, CM_ESTATE);
+	ck_assert_int_eq(rig.backend->count("leads", "state = 'in_flight'"), 1);
+	r = rig_outcome_new(&s, 1, STORE_ATTEMPT_SENT);
+	r->u.outcome.claim = "test:1:a";
+	rig_ok(rig_ask(r));
+	ck_assert_int_eq(rig.backend->count("leads", "state = 'in_flight'"), 0);
+}
+END_TEST
+
+START_TEST(a_lead_whose_mail_is_under_way_is_not_queued_again)
+{
+	struct rig_step s = rig_reserved("bob@x.com");
+	struct store_req *r = rig_new(STORE_LEAD_ACT);
+
+	r->u.act.email = "bob@x.com";
+	r->u.act.act = STORE_LEAD_HOLD;
+	r->u.act.reason = LEAD_REASON_OPERATOR;
+	rig_ok(rig_ask(r));
+	for (int under_way = 1; under_way >= 0; under_way--) {
+		r = rig_new(STORE_LEAD_ACT);
+		r->u.act.email = "bob@x.com";
+		r->u.act.act = STORE_LEAD_RELEASE;
+		ck_assert_int_eq(rig_ask(r)->err, under_way ? CM_EBUSY : CM_OK);
+		ck_assert_int_eq(rig_import("bob@x.com", "other").result,
+			under_way ? STORE_ROW_DUPLICATE : STORE_ROW_UPDATED);
+		if (under_way)
+			rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_RELEASED));
+	}
 }
 END_TEST
 
@@ -656,6 +702,8 @@ static Suite *make(const char *backend)
 		t, the_end_of_a_try_decides_about_the_next, 0, (int)(sizeof ends / sizeof *ends));
 	tcase_add_test(t, nothing_is_reserved_without_a_ready_draft);
 	tcase_add_test(t, a_reservation_asked_twice_is_one);
+	tcase_add_test(t, another_claim_has_no_say);
+	tcase_add_test(t, a_lead_whose_mail_is_under_way_is_not_queued_again);
 	tcase_add_test(t, the_first_reservation_fixes_the_bytes);
 	tcase_add_test(t, another_mailbox_is_another_rendering);
 	tcase_add_test(t, another_mailbox_is_refused_once_a_slot_was_taken);
