@@ -40,7 +40,8 @@ static void on_list(struct store_req *r)
 	cJSON *out = cJSON_CreateObject(), *leads = cJSON_AddArrayToObject(out, "leads");
 	for (size_t i = 0; i < r->u.list.n; i++)
 		cJSON_AddItemToArray(leads, ops_json_lead(&r->u.list.v[i]));
-	if (r->u.list.n && r->u.list.n == r->u.list.max)
+	/* An address that is not text comes last and reads "": a page from there would be the first. */
+	if (r->u.list.n && r->u.list.n == r->u.list.max && *r->u.list.v[r->u.list.n - 1].email)
 		cJSON_AddStringToObject(out, "next", r->u.list.v[r->u.list.n - 1].email);
 	ops_reply(c, out);
 }

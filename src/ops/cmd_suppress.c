@@ -188,7 +188,8 @@ static void on_list(struct store_req *r)
 		return;
 	cJSON *out = cJSON_CreateObject();
 	cJSON_AddItemToObject(out, "suppressions", suppressions(r));
-	if (r->u.supp.n && r->u.supp.n == r->u.supp.max)
+	/* A pattern that is not text comes last and reads "": a page from there would be the first. */
+	if (r->u.supp.n && r->u.supp.n == r->u.supp.max && *r->u.supp.v[r->u.supp.n - 1].pattern)
 		cJSON_AddStringToObject(out, "next", r->u.supp.v[r->u.supp.n - 1].pattern);
 	ops_reply(c, out);
 }
