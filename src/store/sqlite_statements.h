@@ -209,7 +209,7 @@
 	X(OPEN_ELSEWHERE, SEEK, "SELECT campaign FROM attempts WHERE state = 'reserved' AND"       \
 		" person = ?1 AND campaign IS NOT ?2 LIMIT 1")                                     \
 	X(OPEN_PAGE, SMALL, STORE_ATTEMPT_FROM "WHERE a.state = 'reserved' AND +a._id > ?1"        \
-		" ORDER BY +a._id LIMIT ?2")                                                       \
+		" AND typeof(a._id) = 'text' ORDER BY +a._id LIMIT ?2")                            \
 	X(UNSETTLED_PAGE, SMALL, STORE_ATTEMPT_FROM "WHERE a._id IN (SELECT _id FROM attempts"     \
 		" WHERE state = 'reserved' AND +_id > ?1 UNION ALL SELECT _id FROM attempts"       \
 		" WHERE state = 'uncertain' AND +_id > ?1) ORDER BY a._id LIMIT ?2")               \
