@@ -88,7 +88,7 @@ def test_case_01_02_any_field_of_any_lead_may_be_anything(seed, tmp_path):
             a for a in sent if a in good
         ]
         held = coldmail.rows("SELECT reason, error_message FROM leads WHERE state = 'held'")
-        reasons = ("bad_record", "verify_invalid", "thread_unknown")
+        reasons = ("bad_record", "missing_field", "verify_invalid", "thread_unknown")
         assert all(r["reason"] in reasons and r["error_message"] for r in held), held
 
 
@@ -123,6 +123,27 @@ def test_any_field_of_the_ledger_may_be_anything(seed, tmp_path):
             "SELECT count(*) FROM attempts WHERE state = 'uncertain' AND to_email LIKE 'good%'"
         )
         assert len(mails) + len(STEPS) * doubtful >= len(STEPS) * len(good)
+
+
+def test_keys_that_are_not_text_end_no_list_and_hold_up_nobody(tmp_path):
+    """They sort behind all text, where a page has no next one."""
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign(), test=True
+    ) as coldmail:
+        coldmail.import_leads(addresses(520))
+        coldmail.spawn(environment={**os.environ, "COLDMAIL_FAILPOINT": "slot.after:2"})
+        assert coldmail.wait() == -signal.SIGKILL
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE attempts SET _id = x'00ff' WHERE state = 'reserved'")
+            db.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)"
+                " INSERT INTO do_not_contact (pattern) SELECT CAST('x' || i AS BLOB) FROM n"
+            )
+            db.execute("UPDATE leads SET email = CAST(email AS BLOB) WHERE email > 'lead1'")
+        coldmail.run_until_idle()
+        assert len(coldmail.ctl("leads", "list")) <= 520
+        assert len(coldmail.ctl("suppress", "list")) <= 600
+        assert len(server.mails()) == len({m.to[0] for m in server.mails()})
 
 
 def test_case_01_a_provider_verdict_may_be_anything_and_only_invalid_is_invalid(tmp_path):
