@@ -316,9 +316,10 @@ struct store_req {
 			size_t max, n;
 		} recover;
 		struct
-		{ /* WAKE: held leads whose time has come are queued; answer: how many, and when
-		            the next one's comes. Leads in no state that anybody would ever look at
-		            (a row of unknown origin) become held as bad_record */
+		{ /* WAKE: held leads whose time has come are queued, and leads in no state that
+		            anybody would ever look at (a row of unknown origin) become held as
+		            bad_record; at most MAX of both a call. Answer: how many (call again
+		            while n == max), and when the next one's time comes */
 			size_t max, n;
 			int64_t next_ms;
 		} wake;

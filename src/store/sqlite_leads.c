@@ -102,10 +102,12 @@ int store_op_recover(struct store_db *db, struct store_req *r)
 /* Also finds the leads that nothing else ever would: their row makes no sense. */
 int store_op_wake(struct store_db *db, struct store_req *r)
 {
-	store_db_run(db, STORE_SQL_LEADS_ODD, SQL_I(r->u.wake.max));
-	int n = store_db_run(db, STORE_SQL_WAKE, SQL_I(r->now_ms), SQL_I(r->u.wake.max));
+	int odd = store_db_run(db, STORE_SQL_LEADS_ODD, SQL_I(r->u.wake.max));
+	int n = store_db_run(
+		db, STORE_SQL_WAKE, SQL_I(r->now_ms), SQL_I((int64_t)r->u.wake.max - odd));
 
-	r->u.wake.n = n > 0 ? (size_t)n : 0;
+	r->u.wake.n = odd > 0 ? (size_t)odd : 0;
+	r->u.wake.n += n > 0 ? (size_t)n : 0;
 	r->u.wake.next_ms =
 		store_db_int(db, CLOCK_NEVER_MS, STORE_SQL_WAKE_NEXT, SQL_I(CLOCK_NEVER_MS));
 	return CM_OK;

@@ -237,6 +237,25 @@ START_TEST(case_18_a_lead_in_no_state_is_found)
 }
 END_TEST
 
+START_TEST(case_18_all_leads_in_no_state_are_found_a_few_at_a_time)
+{
+	size_t n = 0;
+
+	rig_import("a@x.com", "founders");
+	rig_import("b@x.com", "founders");
+	rig_import("c@x.com", "founders");
+	rig.backend->poke("leads", "stage", "'nowhere'", "1");
+	for (size_t last = 2; last == 2; n += last) {
+		struct store_req *r = rig_new(STORE_WAKE);
+
+		r->u.wake.max = 2;
+		last = rig_ask(r)->u.wake.n;
+	}
+	ck_assert_uint_eq(n, 3);
+	ck_assert_int_eq(rig_tally("founders", LEAD_HELD, LEAD_REASON_BAD_RECORD), 3);
+}
+END_TEST
+
 START_TEST(case_01_smtp_valid_may_be_anything)
 {
 	static const char *const values[] = { "NULL", "7", "'Invalid'", "'inconclusive'", "'[]'",
@@ -268,6 +287,7 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_step_that_does_not_fit_its_key_is_not_sent);
 	tcase_add_test(t, case_04_an_address_that_is_not_canonical_is_held);
 	tcase_add_test(t, case_18_a_lead_in_no_state_is_found);
+	tcase_add_test(t, case_18_all_leads_in_no_state_are_found_a_few_at_a_time);
 	tcase_add_test(t, case_01_smtp_valid_may_be_anything);
 	suite_add_tcase(s, t);
 	return s;
