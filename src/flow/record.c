@@ -460,24 +460,40 @@ static void on_recovered(struct store_req *r)
 	then();
 }
 
+/* Settles what a page has; the last of it, NULL: nothing. An id that cannot be read names no slot
+ * that could be void, and no place in the order of pages. */
+static const struct store_attempt *settle_page(const struct store_attempt *v, size_t n)
+{
+	const struct store_attempt *last = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].n) {
+			last = &v[i];
+			flow_record_settle(last);
+		} else {
+			log_event(LOG_ERR, "not_settled", LOG_S("lead", v[i].lead_id),
+				LOG_S("why", "its id is not readable"));
+		}
+	}
+	return last;
+}
+
 static void on_page(struct store_req *r)
 {
-	size_t n = r->u.attempts.n;
+	const struct store_attempt *last;
 
 	rec.asking = false;
 	if (r->err) {
 		flow_store_failed(r->err, r->why);
 		return;
 	}
-	if (!n) {
+	last = settle_page(r->u.attempts.v, r->u.attempts.n);
+	if (!last) {
 		recover_leases();
 		return;
 	}
-	const struct store_attempt *last = &r->u.attempts.v[n - 1];
 	free(rec.after);
 	rec.after = xasprintf("%s#%d", last->key, last->n);
-	for (size_t i = 0; i < n; i++)
-		flow_record_settle(&r->u.attempts.v[i]);
 }
 
 static void next_page(void)

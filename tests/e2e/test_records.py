@@ -134,7 +134,12 @@ def test_keys_that_are_not_text_end_no_list_and_hold_up_nobody(tmp_path):
         coldmail.spawn(environment={**os.environ, "COLDMAIL_FAILPOINT": "slot.after:2"})
         assert coldmail.wait() == -signal.SIGKILL
         with coldmail.database(write=True) as db:
-            db.execute("UPDATE attempts SET _id = x'00ff' WHERE state = 'reserved'")
+            for i, key in enumerate([b"\x00\xff", "z\0", "", "~no number~"]):
+                db.execute(
+                    "INSERT INTO attempts (_id, slot, state, lead_id) VALUES (?, 0, 'reserved', ?)",
+                    (key, f"lead{i}"),
+                )
+            db.execute("UPDATE attempts SET _id = x'00ff00' WHERE n = 1 AND state = 'reserved'")
             db.execute(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)"
                 " INSERT INTO do_not_contact (pattern) SELECT CAST('x' || i AS BLOB) FROM n"
