@@ -129,11 +129,59 @@ static void leads_show(struct ops_call *c)
 
 /* ---- acting ------------------------------------------------------------------------------------ */
 
+static void on_suppressed(struct store_req *r)
+{
+	struct ops_call *c = ops_call_find(r->id);
+
+	if (!c || ops_fail_err(c, r->err, r->why))
+		return;
+	cJSON *out = cJSON_CreateObject(), *lead = cJSON_AddObjectToObject(out, "lead");
+	cJSON_AddStringToObject(lead, "email", r->u.suppress.v[0].pattern);
+	cJSON_AddStringToObject(lead, "state", "not a lead");
+	cJSON_AddBoolToObject(out, "suppressed", true);
+	ops_json_voids(out, &r->u.suppress.voids);
+	ops_reply(c, out);
+}
+
+/* Who opts out without being a lead is not to become one. */
+static void suppress_stranger(struct ops_call *c, const struct store_req *act)
+{
+	struct store_req *r = store_req_new(STORE_SUPPRESS_ADD, on_suppressed, c->id, NULL);
+
+	r->u.suppress.v = mem_arena_get(&r->arena, sizeof *r->u.suppress.v);
+	r->u.suppress.v[0] = (struct store_suppression){
+		.pattern = mem_arena_dup(&r->arena, act->u.act.email),
+		.reason = lead_reason_name(act->u.act.reason),
+		.source = act->u.act.source,
+		.at_ms = act->now_ms,
+	};
+	r->u.suppress.n = 1;
+	r->u.suppress.dry_run = act->u.act.dry_run;
+	store_send(r);
+}
+
+static void on_no_lead(struct ops_call *c, const struct store_req *r)
+{
+	if (r->u.act.act != STORE_LEAD_END)
+		ops_fail(c, CM_EXIT_NO, "there is no such lead");
+	else if (r->u.act.reason == LEAD_REASON_OPTED_OUT)
+		suppress_stranger(c, r);
+	else
+		ops_fail(c, CM_EXIT_NO,
+			"there is no such lead; if nobody may ever write to it: "
+			"coldmailctl suppress add %s",
+			r->u.act.email);
+}
+
 static void on_act(struct store_req *r)
 {
 	struct ops_call *c = ops_call_find(r->id);
 
-	if (!c || ops_fail_err(c, r->err, r->err == CM_ENOENT ? "there is no such lead" : r->why))
+	if (c && r->err == CM_ENOENT) {
+		on_no_lead(c, r);
+		return;
+	}
+	if (!c || ops_fail_err(c, r->err, r->why))
 		return;
 	cJSON *out = cJSON_CreateObject();
 	cJSON_AddItemToObject(out, "lead", ops_json_lead(&r->u.act.lead));

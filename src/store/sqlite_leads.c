@@ -121,7 +121,15 @@ static bool is_final(enum lead_reason r)
 	return r == LEAD_REASON_OPTED_OUT || r == LEAD_REASON_SUPPRESSED;
 }
 
-/* The person is computed: the lead's row may not know it. */
+/* The person is computed, here and below: the lead's row may not know it. */
+static const char *suppressed_by(struct store_db *db, struct store_req *r)
+{
+	char person[LEAD_PERSON];
+
+	lead_person(db->person_secret, r->u.act.email, person);
+	return store_fact_suppressed(db, &r->arena, r->u.act.email, person);
+}
+
 static void void_open(struct store_db *db, struct store_req *r)
 {
 	char person[LEAD_PERSON];
@@ -153,6 +161,13 @@ static int release(struct store_db *db, struct store_req *r, const struct lead *
 
 	if (!*l->campaign)
 		return store_refuse(r, CM_ESTATE, "the lead has no campaign: import it with one");
+	const char *pattern = suppressed_by(db, r);
+	if (pattern)
+		return store_refuse(r, CM_ESTATE,
+			mem_arena_printf(&r->arena,
+				"suppressed by %s; if it may be written to after all, first: "
+				"coldmailctl suppress remove %s --reason ...",
+				pattern, pattern));
 	/* Queued again, it would be claimed beside the mail that is still under way. */
 	if (store_db_find(db, STORE_SQL_OPEN_OF_PERSON, SQL_T(l->person)))
 		return store_refuse(

@@ -350,6 +350,33 @@ def test_a_lead_is_stopped_for_a_reason(coldmail, because, reason, status, suppr
     assert coldmail.ctl("leads", "stop", "a@x.example", "--because", "x", status=None).returncode == 64
 
 
+def test_who_is_no_lead_can_opt_out(coldmail):
+    stop = ["leads", "stop", "A@x.example", "--because"]
+    done = coldmail.ctl(*stop, "bounced", status=None)
+    assert done.returncode == 1 and "coldmailctl suppress add a@x.example" in done.stderr
+    assert coldmail.ctl("--dry-run", *stop, "opted-out")["suppressed"]
+    assert not coldmail.ctl("suppress", "check", "a@x.example", status=1)["suppressed"]
+    done = run(coldmail, *stop, "opted-out")
+    assert done.returncode == 0 and done.stdout.startswith("a@x.example: not a lead\n")
+    (by,) = coldmail.ctl("suppress", "check", "a@x.example")["by"]
+    assert (by["pattern"], by["reason"]) == ("a@x.example", "opted_out")
+
+
+@pytest.mark.parametrize("pattern, forbid", [
+    ("a@x.example", ["leads", "stop", "a@x.example", "--because", "opted-out"]),
+    ("*@x.example", ["suppress", "add", "*@x.example"])])
+def test_who_is_suppressed_is_not_released(coldmail, pattern, forbid):
+    coldmail.import_leads(["a@x.example"])
+    coldmail.ctl("leads", "stop", "a@x.example")
+    coldmail.ctl(*forbid)
+    before = coldmail.lead("a@x.example")
+    done = coldmail.ctl("leads", "release", "a@x.example", status=None)
+    assert done.returncode == 1 and f"coldmailctl suppress remove {pattern} --reason" in done.stderr
+    assert coldmail.lead("a@x.example") == before
+    coldmail.ctl("suppress", "remove", pattern, "--reason", "asked to be written to")
+    assert coldmail.ctl("leads", "release", "a@x.example")["lead"]["state"] == "queued"
+
+
 def test_nothing_from_a_record_moves_the_cursor(coldmail):
     coldmail.import_leads([{"email": "a@x.example", "company": "\x1b[2JEvil\x07", "no\x1b[1mte": "x"}])
     for command in (["leads", "list"], ["leads", "show", "a@x.example", "--all"], ["campaigns"]):
