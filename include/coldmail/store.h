@@ -326,7 +326,7 @@ struct store_req {
 		struct
 		{ /* LEAD_ACT: an operator's or an event's word about one address: the fact first,
 		            then voids for its open attempts. CM_ENOENT: no such lead; CM_ESTATE: it
-		            has ended (HOLD), it has no campaign (RELEASE) */
+		            has ended (HOLD), it has no campaign or is suppressed (RELEASE) */
 			const char *email;
 			enum { STORE_LEAD_HOLD, STORE_LEAD_RELEASE, STORE_LEAD_END } act;
 			enum lead_reason reason; /* END: why; HOLD: OPERATOR */

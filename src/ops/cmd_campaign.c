@@ -1,8 +1,8 @@
 /*
  * Commands about campaigns: campaigns, start, pause, resume, preview.
  * Runs on: loop. Called by command.c.
- * Each is one of flow's verbs; what a campaign would do in a day is an estimate from the pace of its
- * mailboxes, one honest number and what binds it.
+ * Each is one of flow's verbs; what a campaign would do in a day is pace.c's estimate, one honest
+ * number and what binds it.
  */
 #include "ops_private.h"
 
@@ -12,54 +12,7 @@
 
 /* ---- campaigns --------------------------------------------------------------------------------- */
 
-/* Mails a day of one mailbox; *RET_GAP: its gap allows fewer than its daily limit. */
-static int64_t mails_a_day(const struct conf_mailbox *m, bool *ret_gap)
-{
-	int64_t gap = (m->gap_min_ms + m->gap_max_ms) / 2;
-	int64_t by_gap = gap ? CLOCK_DAY_MS / gap : INT64_MAX;
-
-	*ret_gap = by_gap < m->daily_limit;
-	return *ret_gap ? by_gap : m->daily_limit;
-}
-
-/* About when the last mail of those who wait now goes out. Steps overlap: either the mailboxes are
- * busy all the time, or the last lead's steps wait for each other. */
-static void add_finish(
-	cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s, int64_t per_day)
-{
-	int64_t waiting = ops_tally_state(s, cc->name, LEAD_QUEUED), after = 0;
-
-	for (size_t i = 0; i < cc->n_steps; i++)
-		after += cc->steps[i].after_ms;
-	if (!waiting || !per_day) {
-		cJSON_AddNullToObject(o, "finish");
-		return;
-	}
-	int64_t busy = waiting * (int64_t)cc->n_steps / per_day * CLOCK_DAY_MS;
-	int64_t last = waiting / per_day * CLOCK_DAY_MS + after;
-	ops_json_time(o, "finish", clock_wall_ms() + (busy > last ? busy : last));
-}
-
-static void add_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s)
-{
-	int64_t sum = 0, by_gap = 0;
-	bool gap;
-	cJSON *mailboxes = cJSON_AddArrayToObject(o, "mailboxes");
-
-	for (size_t i = 0; i < cc->n_mailboxes; i++) {
-		int64_t n = mails_a_day(cc->mailboxes[i], &gap);
-
-		sum += n;
-		by_gap += gap ? n : 0;
-		cJSON_AddItemToArray(mailboxes, cJSON_CreateString(cc->mailboxes[i]->address));
-	}
-	ops_json_whole(o, "per_day", sum);
-	cJSON_AddStringToObject(
-		o, "bound_by", 2 * by_gap > sum ? "mailbox_gap" : "mailbox_daily_limit");
-	add_finish(o, cc, s, sum);
-}
-
-static const char *campaign_state(const struct conf_campaign *cc)
+const char *ops_campaign_state(const struct conf_campaign *cc)
 {
 	if (!flow_has_started(cc))
 		return "not_started";
@@ -85,17 +38,17 @@ static cJSON *campaign(const struct ops_survey *s, const struct conf_campaign *c
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "name", cc->name);
-	cJSON_AddStringToObject(o, "state", campaign_state(cc));
+	cJSON_AddStringToObject(o, "state", ops_campaign_state(cc));
 	add_counts(o, s, cc->name);
 	if (due) {
 		ops_json_whole(o, "due_now", due->due_now);
-		ops_json_time(o, "next_due", due->next_ms);
+		ops_json_coming(o, "next_due", due->next_ms);
 		ops_json_time(o, "next_wake", due->wake_ms);
 	}
 	cJSON *steps = cJSON_AddArrayToObject(o, "steps");
 	for (size_t i = 0; i < cc->n_steps; i++)
 		cJSON_AddItemToArray(steps, cJSON_CreateString(cc->steps[i].name));
-	add_pace(o, cc, s);
+	ops_json_pace(o, cc, s);
 	return o;
 }
 

@@ -18,6 +18,13 @@ void ops_json_time(cJSON *o, const char *key, int64_t wall_ms)
 		cJSON_AddStringToObject(o, key, clock_stamp(wall_ms, stamp));
 }
 
+void ops_json_coming(cJSON *o, const char *key, int64_t wall_ms)
+{
+	int64_t now = clock_wall_ms();
+
+	ops_json_time(o, key, wall_ms < now ? now : wall_ms);
+}
+
 void ops_json_whole(cJSON *o, const char *key, int64_t n)
 {
 	cJSON_AddNumberToObject(o, key, (double)n);

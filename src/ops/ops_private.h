@@ -102,6 +102,8 @@ char *ops_error_body(int exit, const char *text);
 
 /* RFC 3339, or null for "never" and "not yet". */
 void ops_json_time(cJSON *o, const char *key, int64_t wall_ms);
+/* What is due does not lie in the past: since then it is due now. */
+void ops_json_coming(cJSON *o, const char *key, int64_t wall_ms);
 void ops_json_whole(cJSON *o, const char *key, int64_t n);
 void ops_json_voids(cJSON *o, const struct store_voids *v);
 cJSON *ops_json_lead(const struct lead *l);
@@ -145,8 +147,18 @@ cJSON *ops_tally_reasons(const struct ops_survey *s, const char *campaign, enum 
 const struct ops_due *ops_due_of(const struct ops_survey *s, const char *campaign); /* or NULL */
 
 /* campaigns: [{name, state, leads{}, held{}, ended{}, due_now, next_due, next_wake, steps[],
- * mailboxes[], per_day, bound_by, finish}] */
+ * mailboxes[], per_day, bound_by, next_mail, finish}] */
 void ops_json_campaigns(cJSON *o, const struct ops_survey *s);
+const char *ops_campaign_state(const struct conf_campaign *cc); /* not_started, paused, running */
+
+/* ---- pace.c: what to expect -------------------------------------------------------------------- */
+
+/* The gate that M waits at, NULL: none, and when it opens (CLOCK_NEVER_MS: needs an operator). */
+const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms);
+/* When the next mail of a campaign that has started can go out; CLOCK_NEVER_MS: none can. */
+int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due);
+/* mailboxes[], per_day, bound_by, next_mail, finish */
+void ops_json_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s);
 
 /* ---- the rest --------------------------------------------------------------------------------- */
 

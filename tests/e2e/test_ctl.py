@@ -1,6 +1,7 @@
 """coldmailctl and the control socket, as people and their scripts use them: what is printed and in
 which shape, every exit status, files of all kinds, and a socket that bears anything."""
 import csv
+import datetime
 import http.client
 import io
 import json
@@ -131,6 +132,17 @@ def test_a_broken_configuration_passes_through(coldmail):
     done = coldmail.ctl("leads", "list", status=None)
     assert done.returncode == 78 and not done.stdout.strip("[]\n")
     assert len(re.findall(rf"^{re.escape(str(coldmail.conf))}:\d+: ", done.stderr, re.M)) >= 2
+
+
+def test_a_file_that_cannot_be_read_steers_no_daemon(coldmail):
+    """A mistyped -c must not end at the socket of whatever daemon runs by the default."""
+    for words in (["status"], ["why"], ["pause", "all"], ["leads", "list"]):
+        done = bare("-c", str(coldmail.folder / "typo.conf"), *words)
+        assert done.returncode == 78 and not done.stdout
+        assert "typo.conf:1: cannot read" in done.stderr and done.stderr.count("\n") == 1
+    coldmail.start()
+    done = bare("-c", "/nowhere", "--socket", str(coldmail.socket), "leads", "list")
+    assert done.returncode == 0, "who names the socket needs no file"
 
 
 def test_a_killed_coldmailctl_leaves_no_daemon_behind(coldmail):
@@ -430,6 +442,20 @@ def test_a_start_shows_mails_and_asks(tmp_path, server):
         coldmail.wait_sent(2)
         assert coldmail.ctl("start", "founders")["already"] is True
         assert coldmail.ctl("start", "nowhere", status=None).returncode == 1
+
+
+@pytest.mark.parametrize("limit, hours", [(50, 2), (2, 24)])
+def test_a_finish_counts_the_gaps_of_a_day_and_its_limit(tmp_path, server, limit, hours):
+    with Coldmail(tmp_path / "c", mailbox(ALI, server.port, gap="1h", daily_limit=limit),
+                  campaign(start="manual")) as coldmail:
+        coldmail.import_leads(["a@x.example", "b@x.example", "c@x.example"])
+        coldmail.start()
+        (founders,) = coldmail.ctl("campaigns")
+        first, last = (datetime.datetime.fromisoformat(founders[key].replace("Z", "+00:00"))
+                       for key in ("next_mail", "finish"))
+        assert last - first == datetime.timedelta(hours=hours)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        assert abs(first - now) < datetime.timedelta(minutes=1)
 
 
 def test_a_preview_is_what_goes_out(coldmail, server):

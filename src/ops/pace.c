@@ -1,0 +1,108 @@
+/*
+ * Pace: when the next mail of a campaign can go out, about when the last one does, and which gate a
+ * mailbox waits at. Estimates for people.
+ * Runs on: loop. Called by campaigns, status and the summary.
+ * Never decides whether a mail goes: that is flow's, by the same gates.
+ */
+#include "ops_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/str.h"
+
+/* Mails a day. */
+struct rate {
+	int64_t by_gap; /* as the gaps alone would have it */
+	int64_t of_gap_bound, all; /* with daily limits */
+};
+
+static struct rate rate_of(const struct conf_campaign *cc)
+{
+	struct rate r = { 0 };
+
+	for (size_t i = 0; i < cc->n_mailboxes; i++) {
+		const struct conf_mailbox *m = cc->mailboxes[i];
+		int64_t gap = (m->gap_min_ms + m->gap_max_ms) / 2;
+		int64_t n = CLOCK_DAY_MS / (gap ? gap : 1);
+
+		r.by_gap += n;
+		r.all += n < m->daily_limit ? n : m->daily_limit;
+		r.of_gap_bound += n < m->daily_limit ? n : 0;
+	}
+	return r;
+}
+
+/* How long N mails take from the first to the last: whole days at what the limits allow, the rest a
+ * gap from each other. */
+static int64_t time_of(const struct rate *r, int64_t n)
+{
+	int64_t rest = (n - 1) % r->all;
+
+	return (n - 1) / r->all * CLOCK_DAY_MS + rest * CLOCK_DAY_MS / r->by_gap;
+}
+
+const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms)
+{
+	const char *reason = NULL;
+	int64_t now = clock_wall_ms(), until = CLOCK_NEVER_MS;
+
+	*ret_opens_ms = now;
+	if (mailbox_room(m, &reason, &until))
+		return NULL;
+	/* What ends with a mail under way ends soon; only an operator ends a pause. */
+	if (until != CLOCK_NEVER_MS)
+		*ret_opens_ms = until > now ? until : now;
+	else if (str_eq(reason, "mailbox_paused"))
+		*ret_opens_ms = CLOCK_NEVER_MS;
+	else
+		return NULL;
+	return reason;
+}
+
+int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
+{
+	int64_t open_ms = CLOCK_NEVER_MS, opens;
+
+	if (!due || due->next_ms == CLOCK_NEVER_MS)
+		return CLOCK_NEVER_MS;
+	for (size_t i = 0; i < cc->n_mailboxes; i++) {
+		struct mailbox *m = mailbox_find(cc->mailboxes[i]->address);
+
+		if (!m)
+			continue;
+		ops_gate(m, &opens);
+		open_ms = opens < open_ms ? opens : open_ms;
+	}
+	return due->next_ms > open_ms ? due->next_ms : open_ms;
+}
+
+/* About when the last mail of those who wait now goes out. Steps overlap: either the mailboxes are
+ * busy all the time, or the last lead's steps wait for each other. */
+static int64_t finish_of(
+	const struct conf_campaign *cc, const struct rate *r, int64_t waiting, int64_t next_ms)
+{
+	int64_t after = 0;
+
+	if (!waiting || !r->all || next_ms == CLOCK_NEVER_MS)
+		return CLOCK_NEVER_MS;
+	for (size_t i = 0; i < cc->n_steps; i++)
+		after += cc->steps[i].after_ms;
+	int64_t busy = time_of(r, waiting * (int64_t)cc->n_steps);
+	int64_t last = time_of(r, waiting) + after;
+	return next_ms + (busy > last ? busy : last);
+}
+
+void ops_json_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s)
+{
+	const struct rate r = rate_of(cc);
+	int64_t next_ms = ops_next_mail(cc, ops_due_of(s, cc->name));
+	int64_t waiting = ops_tally_state(s, cc->name, LEAD_QUEUED);
+	cJSON *mailboxes = cJSON_AddArrayToObject(o, "mailboxes");
+
+	for (size_t i = 0; i < cc->n_mailboxes; i++)
+		cJSON_AddItemToArray(mailboxes, cJSON_CreateString(cc->mailboxes[i]->address));
+	ops_json_whole(o, "per_day", r.all);
+	cJSON_AddStringToObject(
+		o, "bound_by", 2 * r.of_gap_bound > r.all ? "mailbox_gap" : "mailbox_daily_limit");
+	ops_json_time(o, "next_mail", next_ms);
+	ops_json_time(o, "finish", finish_of(cc, &r, waiting, next_ms));
+}
