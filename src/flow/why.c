@@ -27,6 +27,8 @@ struct question {
 	} * due;
 	size_t n_due;
 	struct lead *lead; /* the subject is an address */
+	int64_t opens_ms; /* when the campaign that may send first may; NEVER: none may */
+	size_t binds; /* 1 + index of what binds; 0: nothing is in the way */
 	struct flow_reason *v;
 	size_t n, cap;
 };
@@ -88,19 +90,25 @@ static void add_mailbox(struct question *q, const char *address)
 	const char *subject = mem_arena_printf(&q->arena, "mailbox %s", address);
 	bool trouble = i.state == MAILBOX_THROTTLED;
 
-	add(q, subject, reason, trouble, until, "%s",
-		trouble    ? i.why
-		: i.in_use ? "a mail is under way"
-			   : "");
+	if (i.in_use && str_eq(reason, "mailbox_gap")) {
+		/* Its end opens the gap anew: no time to name, and nobody to ask. */
+		add(q, subject, reason, false, clock_wall_ms(), "a mail is under way");
+		return;
+	}
+	add(q, subject, reason, trouble, until, "%s", trouble ? i.why : "");
 	struct flow_reason *r = &q->v[q->n - 1];
 	if (str_eq(reason, "mailbox_daily_limit")) {
 		r->value = mem_arena_printf(&q->arena, "%d in 24 h", i.sent_24h);
 		r->limit = mem_arena_printf(&q->arena, "%d", i.daily_limit);
-	} else if (str_eq(reason, "mailbox_gap") && !i.in_use) {
-		char lo[32], hi[32];
+	} else if (str_eq(reason, "mailbox_gap")) {
+		char lo[32], hi[32], ago[32];
 
-		r->limit = mem_arena_printf(&q->arena, "%s to %s", str_duration(i.gap_min_ms, lo),
-			str_duration(i.gap_max_ms, hi));
+		str_duration(i.gap_min_ms, lo);
+		str_duration(i.gap_max_ms, hi);
+		r->value = mem_arena_printf(&q->arena, "the last mail was %s ago",
+			str_duration(clock_wall_ms() - i.last_sent_ms, ago));
+		r->limit = str_eq(lo, hi) ? mem_arena_dup(&q->arena, lo)
+					  : mem_arena_printf(&q->arena, "%s to %s", lo, hi);
 	}
 }
 
@@ -114,64 +122,114 @@ static int64_t queued_of(const struct question *q, const char *campaign)
 	return n;
 }
 
-static void add_holds(struct question *q, const char *campaign, const char *subject)
+static const char *leads(struct question *q, int64_t n)
+{
+	return mem_arena_printf(&q->arena, "%lld lead%s", (long long)n, n == 1 ? "" : "s");
+}
+
+static void add_holds(struct question *q, const struct due *d, const char *subject)
 {
 	for (size_t i = 0; i < q->n_tally; i++) {
 		const struct store_tally *t = &q->tally[i];
 
-		if (t->state == LEAD_HELD && t->n && str_eq(t->campaign, campaign))
+		/* Only what a server put off comes back by itself. */
+		if (t->state == LEAD_HELD && t->n && str_eq(t->campaign, d->campaign))
 			add(q, subject, lead_reason_name(t->reason),
-				lead_reason_is_trouble(t->reason), CLOCK_NEVER_MS,
-				"%lld leads held", (long long)t->n);
+				lead_reason_is_trouble(t->reason),
+				t->reason == LEAD_REASON_SMTP_DEFERRED ? d->wake_ms
+								       : CLOCK_NEVER_MS,
+				"%s held", leads(q, t->n));
 	}
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 static void add_due(struct question *q, const struct due *d, const char *subject)
 {
-	int64_t n = queued_of(q, d->campaign), next = d->draft_ms;
+	int64_t n = queued_of(q, d->campaign);
+	int64_t next = earlier(earlier(d->draft_ms, d->send_ms), d->wake_ms);
 
-	if (d->send_ms < next)
-		next = d->send_ms;
 	if (d->due_now)
 		return;
 	if (n)
-		add(q, subject, "step_not_due", false, next, "%lld leads wait for their next step",
-			(long long)n);
-	else if (d->wake_ms != CLOCK_NEVER_MS)
-		add(q, subject, "step_not_due", false, d->wake_ms, "only held leads are left");
+		add(q, subject, "step_not_due", false, next, "%s wait%s for the next step",
+			leads(q, n), n == 1 ? "s" : "");
+	else if (next != CLOCK_NEVER_MS)
+		add(q, subject, "step_not_due", false, next, "only held leads are left");
 	else
 		add(q, subject, "step_not_due", false, CLOCK_NEVER_MS,
 			"no lead waits: `coldmailctl leads import`");
+}
+
+/* The mailboxes of C: one that is open opens all; else the first to open counts. Returns 1 + its index,
+ * 0 when the way is free. */
+static size_t add_mailboxes(struct question *q, const struct conf_campaign *c)
+{
+	size_t first = 0, before = q->n;
+	bool open = false;
+
+	for (size_t i = 0; i < c->n_mailboxes; i++) {
+		const char *address = c->mailboxes[i]->address;
+		size_t n = q->n;
+
+		open |= mailbox_room(mailbox_find(address), NULL, NULL) > 0;
+		add_mailbox(q, address);
+		if (q->n > n && (!first || q->v[n].until_ms < q->v[first - 1].until_ms))
+			first = n + 1;
+	}
+	for (size_t i = before; open && i < q->n; i++)
+		if (!*q->v[i].limit)
+			q->v[i].limit = "another mailbox is open";
+	return open ? 0 : first;
+}
+
+/* Of the gates of one campaign the one that opens last binds; of all campaigns, that of the one that may
+ * send first. Reasons from FIRST on are its own gates, MAILBOX is 1 + the index of its mailboxes'. */
+static void weigh(struct question *q, size_t first, size_t end, size_t mailbox)
+{
+	size_t last = mailbox;
+
+	for (size_t i = end; i-- > first;)
+		if (!last || q->v[i].until_ms >= q->v[last - 1].until_ms)
+			last = i + 1;
+	int64_t opens = last ? q->v[last - 1].until_ms : 0;
+	if (opens < q->opens_ms || (!q->binds && q->opens_ms)) {
+		q->opens_ms = opens;
+		q->binds = last;
+	}
 }
 
 static void add_campaign(struct question *q, const struct due *d)
 {
 	const struct flow_campaign *c = flow_campaign_find(d->campaign);
 	const char *subject = campaign_subject(q, d->campaign);
+	size_t first = q->n;
 
 	if (!c || !c->conf) {
 		add(q, subject, "campaign_gone", true, CLOCK_NEVER_MS,
 			"it is not in the configuration any more");
+		weigh(q, first, q->n, 0);
 		return;
 	}
-	if (!c->started)
+	if (!c->started) {
+		int64_t n = queued_of(q, d->campaign);
+
 		add(q, subject, "campaign_not_started", false, CLOCK_NEVER_MS,
-			"%lld leads wait: `coldmailctl start %s`",
-			(long long)queued_of(q, d->campaign), d->campaign);
+			"%s wait%s: `coldmailctl start %s`", leads(q, n), n == 1 ? "s" : "",
+			d->campaign);
+	}
 	if (c->paused)
 		add(q, subject, "campaign_paused", false, CLOCK_NEVER_MS,
 			"`coldmailctl resume campaign %s`", d->campaign);
-	add_due(q, d, subject);
-	size_t before = q->n, open = 0;
-	for (size_t i = 0; i < c->conf->n_mailboxes; i++) {
-		const char *address = c->conf->mailboxes[i]->address;
-
-		open += mailbox_room(mailbox_find(address), NULL, NULL) > 0;
-		add_mailbox(q, address);
-	}
-	for (size_t i = before; open && i < q->n; i++) /* another mailbox can do it */
-		q->v[i].limit = *q->v[i].limit ? q->v[i].limit : "another mailbox is open";
-	add_holds(q, d->campaign, subject);
+	if (!q->lead)
+		add_due(q, d, subject);
+	size_t end = q->n;
+	weigh(q, first, end, add_mailboxes(q, c->conf));
+	if (!q->lead)
+		add_holds(q, d, subject);
 }
 
 static void add_lead(struct question *q)
@@ -182,13 +240,14 @@ static void add_lead(struct question *q)
 	switch (l->state) {
 	case LEAD_HELD:
 		add(q, subject, lead_reason_name(l->reason), lead_reason_is_trouble(l->reason),
-			l->until_ms, "held");
+			l->until_ms, "%s", str_is_empty(l->error) ? "held" : l->error);
 		break;
 	case LEAD_ENDED:
-		add(q, subject, lead_reason_name(l->reason), false, CLOCK_NEVER_MS, "ended");
+		add(q, subject, lead_reason_name(l->reason), false, CLOCK_NEVER_MS, "ended%s%s",
+			str_is_empty(l->error) ? "" : ": ", l->error);
 		break;
 	case LEAD_IN_FLIGHT:
-		add(q, subject, "mailbox_gap", false, CLOCK_NEVER_MS, "its mail is under way");
+		add(q, subject, "mailbox_gap", false, clock_wall_ms(), "its mail is under way");
 		break;
 	case LEAD_QUEUED:
 		if (l->due_ms > clock_wall_ms())
@@ -197,52 +256,22 @@ static void add_lead(struct question *q)
 	}
 }
 
-static bool is_live(const struct question *q, const struct flow_reason *r)
-{
-	/* A hold concerns leads that are out of the way, unless the question is about one. */
-	return q->lead || lead_reason_parse(r->reason) == LEAD_REASON_NONE;
-}
-
-/* The first closed gate that stands in everybody's way binds; of several open-by-itself ones of one
- * campaign's mailboxes, the one that opens first. */
-static void mark(struct question *q)
-{
-	struct flow_reason *binds = NULL;
-
-	for (size_t i = 0; i < q->n; i++) {
-		struct flow_reason *r = &q->v[i];
-
-		if (!is_live(q, r) || str_eq(r->limit, "another mailbox is open"))
-			continue;
-		if (!binds)
-			binds = r;
-		else if (str_starts(binds->subject, "mailbox") &&
-			 str_starts(r->subject, "mailbox") && r->until_ms < binds->until_ms)
-			binds = r;
-	}
-	if (binds)
-		binds->binds = true;
-}
-
 static void summarize(struct question *q, struct str *out)
 {
+	const struct flow_reason *r = q->binds ? &q->v[q->binds - 1] : NULL;
 	char stamp[CLOCK_STAMP];
 
-	for (size_t i = 0; i < q->n; i++) {
-		const struct flow_reason *r = &q->v[i];
-
-		if (!r->binds)
-			continue;
-		str_addf(out, "%s: %s", r->subject, r->reason);
-		if (*r->value)
-			str_addf(out, " (%s)", r->value);
-		if (r->until_ms == CLOCK_NEVER_MS)
-			str_adds(out, ", needs an operator or an event");
-		else
-			str_addf(out, ", opens %s", clock_stamp(r->until_ms, stamp));
+	if (!r) {
+		str_adds(out, "nothing is in the way");
 		return;
 	}
-	str_adds(out, "nothing is in the way");
+	str_addf(out, "%s: %s", r->subject, r->reason);
+	if (*r->value)
+		str_addf(out, " (%s)", r->value);
+	if (r->until_ms == CLOCK_NEVER_MS)
+		str_adds(out, ", needs an operator or an event");
+	else
+		str_addf(out, ", opens %s", clock_stamp(r->until_ms, stamp));
 }
 
 static void answer(struct question *q)
@@ -257,9 +286,14 @@ static void answer(struct question *q)
 			add_lead(q);
 		if (mailbox_only)
 			add_mailbox(q, q->subject);
+		size_t general = q->n; /* these stand in everybody's way, in this order */
+		q->opens_ms = CLOCK_NEVER_MS;
 		for (size_t i = 0; i < q->n_due; i++)
 			add_campaign(q, &q->due[i]);
-		mark(q);
+		if (general)
+			q->binds = 1;
+		if (q->binds)
+			q->v[q->binds - 1].binds = true;
 		summarize(q, &summary);
 	}
 	q->cb(q->arg, q->err, q->v, q->n, str_z(&summary));
@@ -349,6 +383,7 @@ static void on_lead(struct store_req *r)
 		*q->lead = r->u.get.lead;
 		q->lead->email = mem_arena_dup(&q->arena, q->lead->email);
 		q->lead->step = mem_arena_dup(&q->arena, q->lead->step);
+		q->lead->error = mem_arena_dup(&q->arena, q->lead->error);
 		if (q->lead->state == LEAD_QUEUED && *r->u.get.lead.campaign)
 			ask_campaign(q, r->u.get.lead.campaign);
 	}
