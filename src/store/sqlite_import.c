@@ -144,7 +144,8 @@ static void add(struct store_db *db, struct store_req *r, struct store_import_ro
 
 /* ---- a lead that is there ----------------------------------------------------------------------- */
 
-/* From another campaign a lead moves only when it is through there, or has not begun. */
+/* From another campaign a lead moves only where recontact_after allows it at all, and when it is through
+ * there, or has not begun. */
 static bool is_free(struct store_db *db, const struct lead *l)
 {
 	if (store_db_find(db, STORE_SQL_OPEN_OF_PERSON, SQL_T(l->person)))
@@ -186,8 +187,9 @@ static void move(
 {
 	row->result = STORE_ROW_DUPLICATE;
 	row->other = l->campaign;
-	if (is_free(db, l) && !store_fact_contacted(db, &r->arena, row->person, row->campaign,
-				      row->recontact_since_ms))
+	if (row->recontact_since_ms != INT64_MIN && is_free(db, l) &&
+		!store_fact_contacted(
+			db, &r->arena, row->person, row->campaign, row->recontact_since_ms))
 		settle(db, r, row, l, l->campaign);
 }
 

@@ -107,6 +107,10 @@ START_TEST(import_moves_who_has_not_begun)
 	rig_import("bob@x.com", "founders");
 	struct store_import_row row = rig_import("bob@x.com", "other");
 
+	/* recontact_after = never keeps each lead where it is */
+	ck_assert_int_eq(row.result, STORE_ROW_DUPLICATE);
+	ck_assert_str_eq(row.other, "founders");
+	row = rig_import_vars("bob@x.com", "other", NULL, 0, rig.now_ms);
 	ck_assert_int_eq(row.result, STORE_ROW_UPDATED);
 	ck_assert_str_eq(row.other, "founders");
 	ck_assert_str_eq(rig_get("bob@x.com")->u.get.lead.campaign, "other");

@@ -280,7 +280,7 @@ START_TEST(a_lead_whose_mail_is_under_way_is_not_queued_again)
 		r->u.act.email = "bob@x.com";
 		r->u.act.act = STORE_LEAD_RELEASE;
 		ck_assert_int_eq(rig_ask(r)->err, under_way ? CM_EBUSY : CM_OK);
-		ck_assert_int_eq(rig_import("bob@x.com", "other").result,
+		ck_assert_int_eq(rig_import_vars("bob@x.com", "other", NULL, 0, rig.now_ms).result,
 			under_way ? STORE_ROW_DUPLICATE : STORE_ROW_UPDATED);
 		if (under_way)
 			rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_RELEASED));
