@@ -184,7 +184,9 @@ void ops_status_init(void);
 void ops_status(struct ops_call *c);
 
 /* Reads FILE again: {"changes": […], "warnings": […]} in *RET_OUT, or CM_EINVAL and the problems, one
- * "FILE:LINE: what, and what was expected" a line. DRY_RUN: checks, and swaps nothing. */
+ * "FILE:LINE: what, and what was expected" a line. DRY_RUN: checks, swaps nothing, logs nothing. */
 int ops_reload_file(bool dry_run, cJSON **ret_out, char **ret_problems)
 	__attribute__((warn_unused_result));
+/* The first problem of the last reload; NULL: it was good, or there was none. */
+const char *ops_reload_failure(void);
 void ops_reload_init(const char *file);

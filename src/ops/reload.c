@@ -10,11 +10,17 @@
 #include "coldmail/str.h"
 
 static char *conf_file; /* owned */
+static char *failure; /* owned: the first problem of the last reload; NULL: it was good */
 
 void ops_reload_init(const char *file)
 {
 	free(conf_file);
 	conf_file = xstrdup(file);
+}
+
+const char *ops_reload_failure(void)
+{
+	return failure;
 }
 
 static void add_problems(const struct conf_problems *p, bool warnings, struct str *ret)
@@ -52,28 +58,72 @@ static cJSON *describe(const struct conf *c, const struct conf_problems *problem
 	return out;
 }
 
+/* Reads the file; the problems as in ops_reload_file(), *RET_OUT and *RET_CONF when it is good. */
+static int read_file(cJSON **ret_out, const struct conf **ret_conf, struct str *ret_errors)
+{
+	struct conf_problems problems;
+	int err = conf_load(conf_file, ret_conf, &problems);
+
+	if (err)
+		add_problems(&problems, false, ret_errors);
+	else if (!flow_check(*ret_conf, ret_errors))
+		err = CM_EINVAL;
+	else
+		*ret_out = describe(*ret_conf, &problems);
+	conf_problems_done(&problems);
+	return err;
+}
+
+/* Logs each line of PROBLEMS, "FILE:LINE: TEXT", and keeps the first. */
+static void log_problems(const char *problems)
+{
+	int64_t count = 0;
+	char *next = xstrdup(problems), *all = next;
+
+	free(failure);
+	failure = xstrndup(problems, strcspn(problems, "\n"));
+	for (char *line; (line = strsep(&next, "\n"));) {
+		char *number = strchr(line, ':'), *text = number ? strstr(number, ": ") : NULL;
+
+		if (!*line)
+			continue;
+		count++;
+		if (text) {
+			*number++ = *text = 0;
+			log_event(LOG_ERR, "config_problem", LOG_S("file", line),
+				LOG_S("line", number), LOG_S("text", text + 2));
+		} else {
+			log_event(LOG_ERR, "config_problem", LOG_S("text", line));
+		}
+	}
+	log_event(LOG_ERR, "config_reload", LOG_B("ok", false), LOG_I("problems", count));
+	free(all);
+}
+
+static void take(const struct conf *c, const cJSON *out)
+{
+	free(failure);
+	failure = NULL;
+	log_set_level(c->log_level);
+	flow_reload(c);
+	log_event(LOG_NOTICE, "config_reload", LOG_B("ok", true),
+		LOG_I("changes",
+			cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(out, "changes"))));
+}
+
 int ops_reload_file(bool dry_run, cJSON **ret_out, char **ret_problems)
 {
 	const struct conf *c = NULL;
-	struct conf_problems problems;
 	struct str errors = STR_INIT;
-	int err = conf_load(conf_file, &c, &problems);
+	int err = read_file(ret_out, &c, &errors);
 
+	if (!dry_run && err)
+		log_problems(str_z(&errors));
+	else if (!dry_run)
+		take(c, *ret_out);
 	if (err)
-		add_problems(&problems, false, &errors);
-	else if (!flow_check(c, &errors))
-		err = CM_EINVAL;
-	if (err) {
 		*ret_problems = str_take(&errors);
-	} else {
-		*ret_out = describe(c, &problems);
-		if (!dry_run) {
-			log_set_level(c->log_level);
-			flow_reload(c);
-		}
-	}
 	str_done(&errors);
-	conf_problems_done(&problems);
 	conf_unref(c);
 	return err;
 }
@@ -84,12 +134,6 @@ int ops_reload(void)
 	char *problems = NULL;
 	int err = ops_reload_file(false, &out, &problems);
 
-	if (err)
-		log_event(LOG_ERR, "config_reload", LOG_B("ok", false), LOG_S("error", problems));
-	else
-		log_event(LOG_NOTICE, "config_reload", LOG_B("ok", true),
-			LOG_I("changes", cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(
-						 out, "changes"))));
 	cJSON_Delete(out);
 	free(problems);
 	return err;

@@ -5,6 +5,8 @@
  */
 #include "ops_private.h"
 
+#include <inttypes.h>
+
 #include "coldmail/clock.h"
 #include "coldmail/loop.h"
 #include "coldmail/str.h"
@@ -53,6 +55,23 @@ static enum health judge_mailboxes(cJSON *reasons)
 	return !throttled ? HEALTHY : throttled == n ? UNHEALTHY : DEGRADED;
 }
 
+/* What somebody should look at, although mails go out. */
+static bool judge_matters(const struct ops_survey *s, const struct flow_stats *f, cJSON *reasons)
+{
+	if (f->draining)
+		add_reason(reasons, "draining: nothing new is sent, %zu mail%s under way",
+			f->in_flight, f->in_flight == 1 ? " is" : "s are");
+	if (ops_reload_failure())
+		add_reason(reasons, "the last reload failed: %s", ops_reload_failure());
+	if (f->unrecorded)
+		add_reason(reasons, "%zu outcome%s not in the store yet", f->unrecorded,
+			f->unrecorded == 1 ? " is" : "s are");
+	if (s->uncertain)
+		add_reason(reasons, "%" PRId64 " mail%s uncertain", s->uncertain,
+			s->uncertain == 1 ? " is" : "s are");
+	return f->draining || ops_reload_failure() || f->unrecorded || s->uncertain;
+}
+
 static enum health judge(const struct ops_survey *s, cJSON *reasons)
 {
 	const struct store_stats store = store_stats();
@@ -67,14 +86,8 @@ static enum health judge(const struct ops_survey *s, cJSON *reasons)
 		add_reason(reasons, "the scheduler does not advance");
 		health = UNHEALTHY;
 	}
-	if (f.unrecorded) {
-		add_reason(reasons, "%zu outcomes are not in the store yet", f.unrecorded);
-		health = health == HEALTHY ? DEGRADED : health;
-	}
-	if (s->uncertain) {
-		add_reason(reasons, "%lld mails are uncertain", (long long)s->uncertain);
-		health = health == HEALTHY ? DEGRADED : health;
-	}
+	if (judge_matters(s, &f, reasons) && health == HEALTHY)
+		health = DEGRADED;
 	return health;
 }
 

@@ -105,9 +105,16 @@ def test_a_reload_changes_what_is_next_and_a_bad_file_changes_nothing(tmp_path):
         assert done.returncode == 78 and f"{coldmail.conf}:{line}: " in done.stdout + done.stderr
         coldmail.process.send_signal(signal.SIGHUP)
         wait_until(
-            lambda: [e for e in coldmail.events("config_reload") if f":{line}: " in e["error"]],
+            lambda: [e for e in coldmail.events("config_reload") if not e["ok"]],
             what="a word about the bad file",
         )
+        problems = coldmail.events("config_problem")
+        assert (problems[0]["file"], problems[0]["line"]) == (str(coldmail.conf), str(line))
+        assert all(p["text"] for p in problems)
+        assert coldmail.events("config_reload")[-1]["problems"] > 0
+        health = coldmail.status()
+        assert health["status"] == "degraded"
+        assert f"the last reload failed: {coldmail.conf}:{line}: " in health["reasons"][0]
         assert binding(coldmail) == ["mailbox_gap"]
 
         coldmail.template("intro", "Subject: {{unclosed\n\nHi.\n")
@@ -118,6 +125,7 @@ def test_a_reload_changes_what_is_next_and_a_bad_file_changes_nothing(tmp_path):
 
         coldmail.configure(mailbox(ALI, server.port, gap="0s"), campaign())
         assert coldmail.ctl("reload")
+        assert coldmail.status()["reasons"] == []
         coldmail.wait_sent(6)
         assert coldmail.stop() == 0
         subjects = [server.data(m).split(b"Subject: ")[1].split(b"\r\n")[0] for m in server.mails()]
