@@ -91,14 +91,36 @@ static enum health judge(const struct ops_survey *s, cJSON *reasons)
 	return health;
 }
 
-static void add_scheduler(cJSON *out)
+/* When the next mail can go out, its mailbox's gate included; without the store's answer, what the
+ * scheduler waits for. */
+static int64_t next_mail(const struct ops_survey *s, const struct flow_stats *f)
+{
+	const struct conf *conf = flow_conf();
+	int64_t next_ms = CLOCK_NEVER_MS;
+
+	if (f->draining)
+		return CLOCK_NEVER_MS;
+	if (s->err)
+		return f->next_due_ms;
+	for (size_t i = 0; i < conf->n_campaigns; i++) {
+		const struct conf_campaign *cc = &conf->campaigns[i];
+		int64_t ms = ops_next_mail(cc, ops_due_of(s, cc->name));
+
+		if (ms < next_ms && str_eq(ops_campaign_state(cc), "running"))
+			next_ms = ms;
+	}
+	return next_ms;
+}
+
+static void add_scheduler(cJSON *out, const struct ops_survey *s)
 {
 	const struct flow_stats f = flow_stats();
 	cJSON *o = cJSON_AddObjectToObject(out, "scheduler");
 
 	cJSON_AddBoolToObject(o, "running", f.ready && !f.draining);
 	ops_json_time(o, "last_tick", f.last_tick_ms);
-	ops_json_time(o, "next_due", f.next_due_ms);
+	cJSON_AddBoolToObject(o, "draining", f.draining);
+	ops_json_coming(o, "next_due", next_mail(s, &f));
 	ops_json_whole(o, "in_flight", (int64_t)f.in_flight);
 	cJSON_AddNumberToObject(
 		o, "loop_stall_max_seconds", (double)loop_stats().stall_max_us / 1e6);
@@ -109,13 +131,18 @@ static void add_mailboxes(cJSON *out)
 	cJSON *list = cJSON_AddArrayToObject(out, "mailboxes");
 
 	for (size_t i = 0; i < mailbox_count(); i++) {
+		int64_t opens_ms;
+		const char *gate = ops_gate(mailbox_at(i), &opens_ms);
 		struct mailbox_info info = mailbox_info(mailbox_at(i));
+		bool waits = gate && info.state == MAILBOX_READY;
 		cJSON *o = cJSON_CreateObject();
 
+		/* Ready but for a gate: the gate is what people want to know. */
 		cJSON_AddStringToObject(o, "address", info.address);
-		cJSON_AddStringToObject(o, "state", mailbox_state_name(info.state));
-		cJSON_AddStringToObject(o, "why", info.why ? info.why : "");
-		ops_json_time(o, "until", info.until_ms);
+		cJSON_AddStringToObject(
+			o, "state", waits ? "waiting" : mailbox_state_name(info.state));
+		cJSON_AddStringToObject(o, "why", waits ? gate : info.why ? info.why : "");
+		ops_json_time(o, "until", waits ? opens_ms : info.until_ms);
 		ops_json_whole(o, "sent_today", info.sent_today);
 		ops_json_whole(o, "sent_24h", info.sent_24h);
 		ops_json_whole(o, "daily_limit", info.daily_limit);
@@ -162,7 +189,7 @@ static void on_survey(uint64_t id, const struct ops_survey *s)
 	cJSON *out = cJSON_CreateObject(), *reasons = cJSON_CreateArray();
 	cJSON_AddStringToObject(out, "status", words[judge(s, reasons)]);
 	cJSON_AddItemToObject(out, "reasons", reasons);
-	add_scheduler(out);
+	add_scheduler(out, s);
 	add_sent(out);
 	if (!s->err) {
 		cJSON_AddItemToObject(out, "held", ops_tally_reasons(s, NULL, LEAD_HELD));
