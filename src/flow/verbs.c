@@ -111,8 +111,9 @@ static void on_resolved(struct store_req *r)
 	struct resolve_call *c = r->arg;
 
 	if (!r->err && !r->u.resolve.dry_run) {
-		log_event(LOG_NOTICE, "resolved", LOG_S("attempt", r->u.resolve.key),
-			LOG_I("n", r->u.resolve.n),
+		log_event(LOG_NOTICE, "resolved",
+			LOG_S("attempt", mem_arena_printf(&r->arena, "%s#%d", r->u.resolve.key,
+						 r->u.resolve.n)),
 			LOG_S("outcome", r->u.resolve.sent ? "sent" : "not_sent"));
 		flow_poke();
 	}

@@ -355,3 +355,17 @@ const cJSON *ops_list(const struct ops_call *c, const char *name)
 {
 	return argument(c, name);
 }
+
+const char *ops_call_subject(const struct ops_call *c)
+{
+	const size_t max = sizeof c->command->fields / sizeof *c->command->fields;
+	const char *subject = NULL;
+
+	/* Of a pause, "campaign" or "mailbox" is only the kind. */
+	if (field_find(c->command, "name"))
+		subject = ops_text(c, "name");
+	for (size_t i = 0; i < max && c->command->fields[i].name && !subject; i++)
+		if (c->command->fields[i].type == OPS_TEXT)
+			subject = ops_text(c, c->command->fields[i].name);
+	return subject ? subject : "";
+}

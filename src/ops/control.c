@@ -25,6 +25,7 @@ struct conn {
 	struct str body;
 	size_t n_body; /* what came, kept or not */
 	bool allowed, asleep;
+	uid_t uid; /* the peer's */
 	unsigned status; /* 0: no answer yet */
 	char *answer; /* owned */
 };
@@ -105,6 +106,7 @@ static enum MHD_Result ask(struct conn *c, const char *url, const char *method)
 		return send_answer(c);
 	if (call->command->flags & OPS_CHANGES)
 		log_event(LOG_INFO, "control", LOG_S("command", call->command->name),
+			LOG_S("subject", ops_call_subject(call)), LOG_I("uid", c->uid),
 			LOG_B("dry_run", call->dry_run));
 	c->asleep = true;
 	MHD_suspend_connection(c->mhd);
@@ -122,8 +124,8 @@ static struct conn *conn_new(struct MHD_Connection *mhd)
 		.id = ++ctl.last_id,
 		.mhd = mhd,
 		.next = ctl.conns,
-		.allowed = info && ops_socket_may(info->connect_fd),
 	};
+	c->allowed = info && ops_socket_may(info->connect_fd, &c->uid);
 	ctl.conns = c;
 	return c;
 }

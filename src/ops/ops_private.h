@@ -89,6 +89,9 @@ bool ops_flag(const struct ops_call *c, const char *name);
 int64_t ops_whole(const struct ops_call *c, const char *name, int64_t fallback);
 const cJSON *ops_list(const struct ops_call *c, const char *name);
 
+/* Whom or what it is about, for the log: the first of its row's arguments that is text; "". */
+const char *ops_call_subject(const struct ops_call *c);
+
 /* Both end the call. OUT is taken. EXIT is an enum cm_exit. */
 void ops_reply(struct ops_call *c, cJSON *out);
 void ops_fail(struct ops_call *c, int exit, const char *fmt, ...)
@@ -169,8 +172,8 @@ void ops_socket_close(int fd, const char *path); /* removes the file if it is st
 /* Makes the directory of PATH, with those above it, if it is missing; owned by UID and GID unless
  * they are -1. 0 or -1 with errno. */
 int ops_socket_make_dir(const char *path, uid_t uid, gid_t gid);
-/* root, our own user, a member of group coldmail. */
-bool ops_socket_may(int peer_fd);
+/* root, our own user, a member of group coldmail. *RET_UID is set when it is known who asks. */
+bool ops_socket_may(int peer_fd, uid_t *ret_uid);
 
 int ops_control_init(const char *path, bool fast_forward, char **ret_why)
 	__attribute__((warn_unused_result));

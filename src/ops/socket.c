@@ -159,12 +159,13 @@ static bool is_member(int fd, const struct ucred *peer)
 	return false;
 }
 
-bool ops_socket_may(int peer_fd)
+bool ops_socket_may(int peer_fd, uid_t *ret_uid)
 {
 	struct ucred peer;
 	socklen_t size = sizeof peer;
 
 	if (getsockopt(peer_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
 		return false;
+	*ret_uid = peer.uid;
 	return peer.uid == 0 || peer.uid == geteuid() || is_member(peer_fd, &peer);
 }

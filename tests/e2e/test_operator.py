@@ -1,5 +1,6 @@
 """What an operator presses, and signals: pause and resume, start, reload, stop, a second daemon."""
 import json
+import os
 import pathlib
 import signal
 import time
@@ -70,6 +71,30 @@ def test_a_pause_survives_a_restart_and_why_names_it(tmp_path):
             coldmail.stop()
             coldmail.ctl("resume", *what)
         assert coldmail.run_until_idle()[0] == 0 and len(server.mails()) == 3
+
+
+def test_status_says_what_a_mailbox_waits_for(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port, daily_limit=1), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(2))
+        coldmail.start()
+        coldmail.wait_sent(1)
+        status = coldmail.status()
+        (box,) = status["mailboxes"]
+        assert (box["state"], box["why"]) == ("waiting", "mailbox_daily_limit")
+        assert status["scheduler"]["next_due"] == box["until"] > status["now"]
+        assert status["campaigns"][0]["next_due"] == status["now"]
+
+
+def test_the_log_says_who_changed_what(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.start()
+        coldmail.ctl("pause", "mailbox", ALI)
+        pause = coldmail.events("control")[0]
+        assert (pause["command"], pause["subject"], pause["uid"]) == ("pause", ALI, os.getuid())
 
 
 def test_hold_and_release(tmp_path):
