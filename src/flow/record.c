@@ -336,8 +336,9 @@ static void on_settled(struct store_req *r)
 	}
 	rec.released += sure;
 	rec.uncertain += !sure;
-	log_event(sure ? LOG_INFO : LOG_WARNING, "settled", LOG_S("attempt", o->a.key),
-		LOG_I("n", o->a.n), LOG_S("lead", o->a.lead_id),
+	log_event(sure ? LOG_INFO : LOG_WARNING, "settled",
+		LOG_S("attempt", mem_arena_printf(&r->arena, "%s#%d", o->a.key, o->a.n)),
+		LOG_S("lead", o->a.lead_id),
 		LOG_S("outcome", store_attempt_name(r->u.outcome.state)));
 	struct flow_campaign *c = flow_campaign_find(o->a.campaign);
 	if (c && sure)
