@@ -119,8 +119,10 @@ char **conf_diff(const struct conf *old, const struct conf *new);
 void conf_diff_free(char **lines);
 
 /* Where the control socket is, without a full load: for coldmailctl, which must find the daemon
- * even when the file has errors elsewhere. NULL when the file says nothing usable: the default. The
- * caller owns the result. */
-char *conf_find_socket(const char *file);
+ * even when the file has errors elsewhere. 0 with *RET, the default if the file does not set it;
+ * CM_EINVAL with *RET_WHY ("FILE:LINE: why") when the file cannot be read, or has errors and no
+ * usable socket: then nobody knows which daemon is meant. The caller owns what it gets. */
+int conf_find_socket(const char *file, char **ret, char **ret_why)
+	__attribute__((warn_unused_result));
 #define CONF_DEFAULT_SOCKET "/run/coldmail/control.sock"
 #define CONF_DEFAULT_STORE  "sqlite:/var/lib/coldmail/coldmail.db"

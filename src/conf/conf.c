@@ -89,24 +89,48 @@ int conf_find_step(const struct conf_campaign *c, const char *name)
 	return -1;
 }
 
-char *conf_find_socket(const char *file)
+/* The socket that the tree sets; NULL when it sets none, or (told) none that can be. */
+static char *socket_of(struct conf_load *l)
+{
+	const struct conf_node *control = conf_node_find(l->root, "control"),
+			       *socket = conf_node_find(control, "socket");
+	struct conf c;
+
+	if (!socket && (!control || control->is_section))
+		return NULL;
+	if (!socket || socket->is_section)
+		conf_error(l, socket ? socket->at : control->at,
+			"control { socket = PATH } was expected");
+	else if (conf_value_read(l, conf_key_find(CONF_CONTROL, "socket"), &socket->value, &c))
+		return xstrdup(c.control_socket);
+	return NULL;
+}
+
+static char *first_error(const struct conf_problems *told)
+{
+	const struct conf_problem *p = told->v;
+
+	while (p->is_warning)
+		p++;
+	return xasprintf("%s:%d: %s", p->file, p->line, p->text);
+}
+
+int conf_find_socket(const char *file, char **ret, char **ret_why)
 {
 	struct conf_load l = { 0 };
 	struct conf_problems told;
-	char *found = NULL;
 	const struct conf_source *src = conf_source_read(&l, file, NULL);
 
 	if (src)
 		conf_parse(&l, src);
-	const struct conf_node *socket =
-		conf_node_find(conf_node_find(l.root, "control"), "socket");
-	const struct conf_key *k = conf_key_find(CONF_CONTROL, "socket");
-	struct conf c;
-
-	if (socket && !socket->is_section && conf_value_read(&l, k, &socket->value, &c))
-		found = xstrdup(c.control_socket);
+	char *found = socket_of(&l);
 	conf_report_finish(&l, &told);
+	const bool is_lost = !found && told.n_errors;
+	if (is_lost)
+		*ret_why = first_error(&told);
+	else
+		*ret = found ? found : xstrdup(CONF_DEFAULT_SOCKET);
 	conf_problems_done(&told);
 	mem_arena_done(&l.arena);
-	return found;
+	return is_lost ? CM_EINVAL : 0;
 }

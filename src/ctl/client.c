@@ -24,13 +24,18 @@ static struct {
 	char *path; /* owned: of the socket */
 } client;
 
-static const char *socket_path(const struct ctl *c)
+int ctl_find_socket(const struct ctl *c)
 {
-	if (!client.path)
-		client.path = c->socket ? xstrdup(c->socket) : conf_find_socket(c->config);
-	if (!client.path)
-		client.path = xstrdup(CONF_DEFAULT_SOCKET);
-	return client.path;
+	char *why = NULL;
+
+	if (client.path)
+		return 0;
+	if (c->socket)
+		client.path = xstrdup(c->socket);
+	else if (conf_find_socket(c->config, &client.path, &why))
+		fprintf(stderr, "%s\n", why);
+	free(why);
+	return client.path ? 0 : CM_EXIT_CONFIG;
 }
 
 void ctl_client_done(void)
@@ -61,7 +66,7 @@ static int try_connect(const char *path)
 
 bool ctl_is_running(const struct ctl *c)
 {
-	return try_connect(socket_path(c)) == 0;
+	return !ctl_find_socket(c) && try_connect(client.path) == 0;
 }
 
 static int refused(const char *path)
@@ -159,7 +164,7 @@ static bool is_ready(const struct ctl *c)
 	long status = 0;
 	cJSON *o = NULL;
 
-	if (ctl_is_running(c) && !post(socket_path(c), "version", "{}", &text, &status))
+	if (ctl_is_running(c) && !post(client.path, "version", "{}", &text, &status))
 		o = cJSON_Parse(str_z(&text));
 	const cJSON *store = ctl_get(o, "store");
 	bool ready = ctl_flag(store, "open") || ctl_flag(store, "down");
@@ -170,9 +175,11 @@ static bool is_ready(const struct ctl *c)
 
 static int connect_or_start(const struct ctl *c)
 {
-	const char *path = socket_path(c);
+	int status = ctl_find_socket(c);
+	if (status)
+		return status;
+	const char *path = client.path;
 	int err = try_connect(path);
-
 	if (!err)
 		return 0;
 	if (err == EACCES || err == EPERM)
@@ -191,11 +198,11 @@ int ctl_ask(const struct ctl *c, const char *command, cJSON *in, cJSON **ret)
 
 	if (!exit) {
 		char *body = in ? cJSON_PrintUnformatted(in) : xstrdup("{}");
-		CURLcode code = post(socket_path(c), command, body, &text, &status);
+		CURLcode code = post(client.path, command, body, &text, &status);
 
 		free(body);
-		exit = code ? failed(socket_path(c), code)
-			    : understand(socket_path(c), status, str_z(&text), ret);
+		exit = code ? failed(client.path, code)
+			    : understand(client.path, status, str_z(&text), ret);
 	}
 	str_done(&text);
 	cJSON_Delete(in);

@@ -71,7 +71,9 @@ void ctl_help(const struct ctl_command *cmd); /* NULL: of all */
  * when none runs and the command can do with it. */
 int ctl_ask(const struct ctl *c, const char *command, cJSON *in, cJSON **ret)
 	__attribute__((warn_unused_result));
-/* Does a daemon answer on the socket? Says nothing, starts nothing. */
+/* Which daemon is meant. 0, or the exit status after having said why nobody can know. */
+int ctl_find_socket(const struct ctl *c) __attribute__((warn_unused_result));
+/* Does a daemon answer on that socket? Starts nothing. */
 bool ctl_is_running(const struct ctl *c);
 void ctl_client_done(void);
 

@@ -192,10 +192,13 @@ static void print_reasons(const cJSON *answer)
 static int why(const struct ctl *c)
 {
 	cJSON *answer = NULL;
+	int status = ctl_find_socket(c);
 
+	if (status)
+		return status;
 	if (!ctl_is_running(c))
 		return why_not_running(c);
-	int status = ctl_ask(c, "why", ctl_new("subject", c->n_args ? c->args[0] : NULL), &answer);
+	status = ctl_ask(c, "why", ctl_new("subject", c->n_args ? c->args[0] : NULL), &answer);
 	if (status)
 		return status;
 	if (c->json)

@@ -77,7 +77,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		check_conf(c);
 	conf_unref(c);
 	conf_problems_done(&found);
-	free(conf_find_socket(path));
+	char *socket = NULL, *why = NULL;
+	rc = conf_find_socket(path, &socket, &why);
+	bug_if((rc == 0) != (socket != NULL) || !socket == !why, "a socket that is two");
+	free(socket);
+	free(why);
 	close(fd);
 	return 0;
 }

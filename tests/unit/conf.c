@@ -191,21 +191,40 @@ START_TEST(differences)
 }
 END_TEST
 
+/* What is said of a file whose socket nobody can know. */
+static void check_lost(const char *file, const char *said)
+{
+	char *found = NULL, *why = NULL;
+
+	ck_assert_int_eq(conf_find_socket(file, &found, &why), CM_EINVAL);
+	ck_assert_ptr_null(found);
+	ck_assert_msg(str_starts(why, said), "%s", why);
+	free(why);
+}
+
 START_TEST(socket_of_broken_file)
 {
 	put("c.conf", "what is this\ncontrol { socket = \"run/s\" }\n}\nceiling = 0\n");
-	char *found = conf_find_socket("c.conf"), *path = xasprintf("%s/run/s", dir);
+	char *found = NULL, *why = NULL, *path = xasprintf("%s/run/s", dir);
 
+	ck_assert_int_eq(conf_find_socket("c.conf", &found, &why), 0);
 	ck_assert_str_eq(found, path);
 	free(found);
 	free(path);
+	put("c.conf", "ceiling = 0\n");
+	ck_assert_int_eq(conf_find_socket("c.conf", &found, &why), 0);
+	ck_assert_str_eq(found, CONF_DEFAULT_SOCKET);
+	free(found);
+	ck_assert_ptr_null(why);
 	put("c.conf", "control { socket = \"${COLDMAIL_NO}\" }");
-	ck_assert_ptr_null(conf_find_socket("c.conf"));
+	check_lost("c.conf", "c.conf:1: ");
 	put("c.conf", "control { socket { } }");
-	ck_assert_ptr_null(conf_find_socket("c.conf"));
+	check_lost("c.conf", "c.conf:1: control { socket = PATH } was expected");
 	put("c.conf", "control = 1\n");
-	ck_assert_ptr_null(conf_find_socket("c.conf"));
-	ck_assert_ptr_null(conf_find_socket("none.conf"));
+	check_lost("c.conf", "c.conf:1: control { socket = PATH } was expected");
+	put("c.conf", "\nwhat is this\n");
+	check_lost("c.conf", "c.conf:2: ");
+	check_lost("none.conf", "none.conf:1: cannot read 'none.conf': No such file");
 }
 END_TEST
 
