@@ -261,8 +261,7 @@ struct store_req {
 				cancel; /* CANCELLED: the row of its step is done(cancelled) */
 			const char *error; /* for that row and for people; NULL */
 		} lead_set;
-		struct
-		{ /* RESERVE: insert KEY#n, then read what might forbid it. CM_EBUSY: another
+		struct { /* RESERVE: insert KEY#n, then read what might forbid it. CM_EBUSY: another
 		            claim's try is open; CM_ESTATE: not allowed (n is not the next, or the one
 		            before ended in a way that ends the step) */
 			const char *key, *lead_id, *to, *campaign, *step;
@@ -289,7 +288,7 @@ struct store_req {
 		            called RELEASED: nothing done */
 			const char *key;
 			int n;
-			const char *claim; /* the claim's instance; NULL (recovery): whoever's it is */
+			const char *claim; /* the claim's instance; NULL (recovery): any */
 			enum store_attempt_state state;
 			const char *class, *text, *queue_id;
 			int code;
