@@ -144,7 +144,7 @@ bool mail_smtp_is_idle(const struct mail_smtp *s);
 /* true: mail_smtp_dot() was called and no verdict yet. */
 bool mail_smtp_is_past_dot(const struct mail_smtp *s);
 /* Idle: QUIT, wait at most 2 s, on_end. With a mail before its dot: as abort. Past the dot: QUIT
- * after the verdict. */
+ * after the verdict. Between two mails (RSET): QUIT when the server answers, within 2 s. */
 void mail_smtp_quit(struct mail_smtp *s);
 /* Frees at once, without any callback; a mail past its dot is the caller's to write down. After
  * on_end, or inside any callback, too. NULL is accepted. */

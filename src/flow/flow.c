@@ -216,6 +216,7 @@ void flow_reload(const struct conf *c)
 	mailbox_configure(c);
 	apply_plan();
 	load_missing();
+	flow_senders_reconfigure();
 	flow_plan_unref(old);
 	flow_sched_soon();
 }
@@ -463,7 +464,7 @@ int flow_init(const struct flow_conf *fc)
 	flow.campaigns = g_ptr_array_new_with_free_func(campaign_free);
 	flow.controls = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
 	flow.items = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, item_free);
-	flow_send_init();
+	flow_senders_init();
 	for (size_t i = 0; i <= FLOW_STAGE_GIVE_BACK; i++)
 		list_init(&flow.stages[i]);
 	loop_timer_init(&store_timer, ask_store, NULL);
@@ -497,8 +498,7 @@ void flow_check_drained(void)
 {
 	if (g_hash_table_size(flow.items) || flow.claims)
 		return;
-	flow_send_close_links();
-	if (flow_send_is_idle())
+	if (flow_senders_are_gone())
 		loop_defer(&drained, finish, NULL);
 }
 
@@ -509,9 +509,11 @@ static void on_drain_timeout(void *arg)
 	(void)arg;
 	if (!asked) {
 		asked = true;
-		flow_send_give_up();
-		/* What was given up still has to be written down. */
+		/* What is given up still has to be written down. */
 		loop_timer_in(&drain_timer, flow.plan->conf->store_timeout_ms);
+		flow_send_give_up();
+		flow_senders_drop();
+		flow_check_drained();
 	} else {
 		log_event(LOG_WARNING, "stop_unfinished",
 			LOG_I("items", g_hash_table_size(flow.items)),
@@ -537,7 +539,7 @@ void flow_done(void)
 	loop_timer_cancel(&drain_timer);
 	loop_defer_cancel(&drained);
 	flow_why_free();
-	flow_send_free();
+	flow_senders_free();
 	g_hash_table_remove_all(flow.items);
 	g_hash_table_unref(flow.items);
 	flow_sched_done();

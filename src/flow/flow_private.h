@@ -32,7 +32,7 @@ void flow_plan_unref(struct flow_plan *p);
 /* name, text, function that enters it, longest stay in ms (0: the room below has its own) */
 #define FLOW_STAGES(X)                                                                             \
 	X(DRAFT, "draft", flow_draft_enter, 60000)                                                 \
-	X(CONNECT, "connect", flow_send_connect, 0)                                                \
+	X(CONNECT, "connect", flow_sender_connect, 0)                                              \
 	X(RESERVE, "reserve", flow_send_reserve, 60000)                                            \
 	X(WIRE, "wire", flow_send_wire, 0)                                                         \
 	X(SLOT, "slot", flow_send_slot, 60000)                                                     \
@@ -121,9 +121,22 @@ struct flow_sender {
 	char *address; /* owned */
 	struct list waiting; /* items in CONNECT, by wait_node */
 	struct list links; /* of struct flow_link */
+	int64_t more_links_ms; /* boot: its server took fewer than configured, no more before */
 	bool asking; /* what it sent in the last 24 h: never twice, it would count twice */
 	bool claiming;
 	size_t rotor; /* whose turn it is */
+};
+
+/* One connection of a mailbox. */
+struct flow_link {
+	struct list_node node; /* in sender->links */
+	struct flow_sender *sender;
+	char *url; /* owned: where it leads */
+	struct mail_smtp *smtp; /* owned until its on_end */
+	bool ready; /* may take a mail now, unless it has closed meanwhile */
+	bool was_ready;
+	bool is_leaving; /* takes no other mail */
+	uint64_t item; /* the mail it works on; 0: none */
 };
 
 extern struct flow_state {
@@ -169,7 +182,7 @@ void flow_apply_controls(void);
 /* ---- stages ------------------------------------------------------------------------------------ */
 
 void flow_draft_enter(struct flow_item *it);
-void flow_send_connect(struct flow_item *it);
+void flow_sender_connect(struct flow_item *it);
 void flow_send_reserve(struct flow_item *it);
 void flow_send_wire(struct flow_item *it);
 void flow_send_slot(struct flow_item *it);
@@ -187,18 +200,25 @@ bool flow_draft_make(struct flow_item *it, struct store_email *ret);
 bool flow_draft_hold(struct flow_item *it, enum lead_reason reason, const char *error);
 bool flow_draft_end(struct flow_item *it, enum lead_reason reason, const char *error);
 
-/* send.c */
-void flow_send_init(void);
+/* sender.c */
+void flow_senders_init(void);
 struct flow_sender *flow_sender_get(const char *address); /* made when missing */
-/* Gives ready links to waiting items; opens more, up to the mailbox's number. */
-void flow_send_feed(struct flow_sender *s);
-/* IT is not under way at its mailbox any more. */
-void flow_send_leave(struct flow_item *it);
+/* Gives ready links to waiting items; opens more, up to the mailbox's number; closes the links that
+ * are to go and carry no mail. */
+void flow_sender_feed(struct flow_sender *s);
+/* IT is not under way at its mailbox any more. A link on which no mail was started may take another. */
+void flow_sender_leave(struct flow_item *it);
+void flow_senders_reconfigure(void); /* links follow the new generation */
+void flow_senders_quit(
+	void); /* every link goes, at once or after its mail; what waits is given back */
+void flow_senders_drop(void); /* no more patience with links that carry no mail */
+bool flow_senders_are_gone(void); /* no link is left */
+void flow_link_free(struct flow_link *k);
+void flow_senders_free(void); /* the end of the process */
+
+/* send.c */
 void flow_send_drain(void); /* lets go of everything before its slot */
 void flow_send_give_up(void); /* past the stop's patience: what is past its slot is uncertain */
-void flow_send_close_links(void);
-bool flow_send_is_idle(void); /* no connection is left */
-void flow_send_free(void); /* the end of the process */
 /* The message of IT as it leaves from MAILBOX at DATE. CM_EINVAL: an address is unusable. */
 int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
 	const char *message_id, int64_t date_ms, struct str *ret_bytes, char ret_sha256[65])

@@ -199,7 +199,7 @@ void flow_record_enter(struct flow_item *it)
 		struct mailbox *m = it->sender->mailbox;
 
 		it->from = mailbox_name(m);
-		flow_send_leave(it);
+		flow_sender_leave(it);
 		if (t.throttle)
 			mailbox_throttle(m, it->verdict.text);
 		else if (t.attempt == STORE_ATTEMPT_SENT)

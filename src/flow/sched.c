@@ -240,7 +240,7 @@ static void run(void *arg)
 	last_ms = clock_boot_ms();
 	flow.stats.last_tick_ms = now;
 	for (guint i = 0; i < flow.senders->len; i++)
-		flow_send_feed(flow.senders->pdata[i]);
+		flow_sender_feed(flow.senders->pdata[i]);
 	if (!flow_is_open_for_work()) {
 		loop_timer_in(&timer, LOOK_AGAIN_MS);
 		return;

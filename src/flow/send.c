@@ -7,7 +7,6 @@
 #include "flow_private.h"
 
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
@@ -18,201 +17,6 @@
 
 /* More between asking for the slot and the dot, and there is no dot (architecture, "The ledger"). */
 #define SLOT_TO_DOT_MAX_MS (10 * CLOCK_SECOND_MS)
-
-/* One connection of a mailbox. */
-struct flow_link {
-	struct list_node node; /* in sender->links */
-	struct flow_sender *sender;
-	struct mail_smtp *smtp; /* owned until its on_end */
-	bool ready; /* may take a mail now */
-	bool was_ready;
-	uint64_t item; /* the mail it works on; 0: none */
-};
-
-/* ---- senders ----------------------------------------------------------------------------------- */
-
-struct flow_sender *flow_sender_get(const char *address)
-{
-	for (guint i = 0; i < flow.senders->len; i++) {
-		struct flow_sender *s = flow.senders->pdata[i];
-
-		if (str_eq(s->address, address))
-			return s;
-	}
-	struct flow_sender *s = xcalloc(1, sizeof *s);
-	s->address = xstrdup(address);
-	s->mailbox = mailbox_find(address);
-	bug_if(!s->mailbox, "no mailbox %s", address);
-	list_init(&s->waiting);
-	list_init(&s->links);
-	g_ptr_array_add(flow.senders, s);
-	return s;
-}
-
-/* The item leaves its mailbox: nothing of it is under way there any more. A link on which no mail
- * was started may take another one. */
-void flow_send_leave(struct flow_item *it)
-{
-	if (it->link) {
-		it->link->item = 0;
-		it->link->ready = mail_smtp_is_idle(it->link->smtp);
-		it->link = NULL;
-	}
-	if (it->wait_node.next)
-		list_remove(&it->sender->waiting, &it->wait_node);
-	mailbox_give_back(it->sender->mailbox, it->had_slot);
-	it->sender = NULL;
-}
-
-static void return_lead(struct flow_item *it)
-{
-	it->to = (struct store_lead_to){
-		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
-	};
-	flow_send_leave(it);
-	flow_advance(it, FLOW_RETURN);
-}
-
-/* ---- links ------------------------------------------------------------------------------------- */
-
-static struct flow_item *item_of(struct flow_link *k)
-{
-	return k->item ? flow_item_find(k->item) : NULL;
-}
-
-static void unlink_item(struct flow_link *k)
-{
-	struct flow_item *it = item_of(k);
-
-	if (it)
-		it->link = NULL;
-	k->item = 0;
-}
-
-static void on_ready(void *arg)
-{
-	struct flow_link *k = arg;
-
-	k->ready = k->was_ready = true;
-	flow_sched_soon();
-}
-
-static void on_at_dot(void *arg)
-{
-	struct flow_link *k = arg;
-	struct flow_item *it = item_of(k);
-
-	if (it)
-		flow_advance(it, FLOW_GO);
-	else
-		mail_smtp_abort(k->smtp);
-}
-
-static void on_verdict(void *arg, const struct mail_verdict *v)
-{
-	struct flow_link *k = arg;
-	struct flow_item *it = item_of(k);
-
-	unlink_item(k);
-	if (!it)
-		return;
-	it->verdict = *v;
-	flow_advance(it, FLOW_RECORDING);
-}
-
-static void on_end(void *arg, const struct mail_verdict *v)
-{
-	struct flow_link *k = arg;
-	struct flow_sender *s = k->sender;
-	bool failed = !k->was_ready;
-
-	unlink_item(k); /* reserving: it will find that its link is gone */
-	list_remove(&s->links, &k->node);
-	mail_smtp_free(k->smtp); /* after this call: V is its own */
-	free(k);
-	if (failed && !flow.draining) {
-		/* The server or the way to it is at fault, never the leads that wait for it. */
-		log_event(LOG_WARNING, "connect_failed", LOG_S("mailbox", s->address),
-			LOG_S("stage", mail_stage_name(v->stage)), LOG_I("code", v->code),
-			LOG_S("why", v->text));
-		mailbox_throttle(s->mailbox, v->text);
-		while (s->waiting.n)
-			return_lead(
-				list_entry(list_first(&s->waiting), struct flow_item, wait_node));
-	}
-	flow_sched_soon();
-	if (flow.draining)
-		flow_check_drained();
-}
-
-static const struct mail_smtp_events link_events = { on_ready, on_at_dot, on_verdict, on_end };
-
-static void open_link(struct flow_sender *s)
-{
-	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
-	struct flow_link *k = xcalloc(1, sizeof *k);
-	char helo[256];
-
-	if (gethostname(helo, sizeof helo - 1) || !helo[0])
-		strncpy(helo, "localhost", sizeof helo);
-	helo[sizeof helo - 1] = '\0';
-	k->sender = s;
-	list_push(&s->links, &k->node);
-	k->smtp = mail_smtp_open(
-		&(struct mail_smtp_conf){ .url = cm->smtp, .helo = helo }, &link_events, k);
-}
-
-static struct flow_link *free_link(struct flow_sender *s)
-{
-	list_each (node, &s->links) {
-		struct flow_link *k = list_entry(node, struct flow_link, node);
-
-		if (k->ready)
-			return k;
-	}
-	return NULL;
-}
-
-static size_t opening(const struct flow_sender *s)
-{
-	size_t n = 0;
-
-	list_each (node, &s->links)
-		n += !list_entry(node, struct flow_link, node)->was_ready;
-	return n;
-}
-
-/* Gives ready links to waiting items; opens as many more as items wait for, up to the mailbox's. */
-void flow_send_feed(struct flow_sender *s)
-{
-	struct flow_link *k;
-
-	while (s->waiting.n && (k = free_link(s))) {
-		struct flow_item *it =
-			list_entry(list_first(&s->waiting), struct flow_item, wait_node);
-
-		list_remove(&s->waiting, &it->wait_node);
-		k->ready = false;
-		k->item = it->id;
-		it->link = k;
-		flow_advance(it, FLOW_GO);
-	}
-	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
-	if (!cm || flow.draining) { /* not configured any more */
-		while (s->waiting.n)
-			return_lead(
-				list_entry(list_first(&s->waiting), struct flow_item, wait_node));
-		return;
-	}
-	for (size_t n = opening(s); n < s->waiting.n && s->links.n < (size_t)cm->connections; n++)
-		open_link(s);
-}
-
-void flow_send_connect(struct flow_item *it)
-{
-	list_push(&it->sender->waiting, &it->wait_node);
-	flow_sched_soon();
-}
 
 /* ---- reserve + gate ---------------------------------------------------------------------------- */
 
@@ -285,7 +89,7 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
  * lead must not stay at the head of its mailbox's line. */
 static void not_reserved(struct flow_item *it, const struct store_req *r)
 {
-	flow_send_leave(it);
+	flow_sender_leave(it);
 	it->to = (struct store_lead_to){
 		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
 	};
@@ -332,7 +136,7 @@ void flow_send_reserve(struct flow_item *it)
 	it->message_id = flow_send_message_id(&it->arena, e, it->sender->address);
 	if (flow_send_compose(it, e, it->sender->address, it->message_id, it->date_ms, &it->bytes,
 		    it->sha256)) {
-		flow_send_leave(it);
+		flow_sender_leave(it);
 		flow_draft_hold(it, LEAD_REASON_BAD_RECORD, "the mail cannot be composed");
 		flow_advance(it, FLOW_RETURN);
 		return;
@@ -445,9 +249,7 @@ void flow_send_drain(void)
 {
 	GPtrArray *wire = items_in(FLOW_STAGE_WIRE);
 
-	for (guint i = 0; i < flow.senders->len; i++)
-		flow_send_feed(
-			flow.senders->pdata[i]); /* draining: everything that waits goes back */
+	flow_senders_quit();
 	for (guint i = 0; i < wire->len; i++) {
 		struct flow_item *it = wire->pdata[i];
 
@@ -463,12 +265,8 @@ void flow_send_give_up(void)
 
 	for (guint i = 0; i < dot->len; i++) {
 		struct flow_item *it = dot->pdata[i];
-		struct flow_link *k = it->link;
 
-		mail_smtp_free(k->smtp);
-		list_remove(&k->sender->links, &k->node);
-		free(k);
-		it->link = NULL;
+		flow_link_free(it->link);
 		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_UNCERTAIN,
 			.stage = MAIL_STAGE_DOT,
 			.err = CM_ETIMEDOUT,
@@ -476,49 +274,4 @@ void flow_send_give_up(void)
 		flow_advance(it, FLOW_RECORDING);
 	}
 	g_ptr_array_unref(dot);
-}
-
-void flow_send_close_links(void)
-{
-	for (guint i = 0; i < flow.senders->len; i++) {
-		struct flow_sender *s = flow.senders->pdata[i];
-
-		list_each_safe (node, &s->links) {
-			struct flow_link *k = list_entry(node, struct flow_link, node);
-
-			mail_smtp_quit(k->smtp);
-		}
-	}
-}
-
-bool flow_send_is_idle(void)
-{
-	for (guint i = 0; i < flow.senders->len; i++)
-		if (((struct flow_sender *)flow.senders->pdata[i])->links.n)
-			return false;
-	return true;
-}
-
-static void sender_free(void *p)
-{
-	struct flow_sender *s = p;
-
-	list_each_safe (node, &s->links) {
-		struct flow_link *k = list_entry(node, struct flow_link, node);
-
-		mail_smtp_free(k->smtp);
-		free(k);
-	}
-	free(s->address);
-	free(s);
-}
-
-void flow_send_init(void)
-{
-	flow.senders = g_ptr_array_new_with_free_func(sender_free);
-}
-
-void flow_send_free(void)
-{
-	g_ptr_array_unref(flow.senders);
 }

@@ -279,8 +279,11 @@ void mail_smtp_quit(struct mail_smtp *s)
 		mail_smtp_start_quit(s);
 	else if (s->state == SMTP_CONNECT || (s->has_mail && s->state != SMTP_DOT))
 		mail_smtp_fail(s, CM_ECANCELED, "given up");
-	else
+	else if (!s->is_quit_wanted) {
 		s->is_quit_wanted = true;
+		if (!s->has_mail && s->state != SMTP_QUIT && s->state != SMTP_GONE)
+			loop_timer_in(&s->timer, s->limit_ms[LIMIT_QUIT]);
+	}
 }
 
 void mail_smtp_free(struct mail_smtp *s)

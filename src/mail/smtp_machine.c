@@ -46,10 +46,11 @@ void mail_smtp_set_state(struct mail_smtp *s, enum smtp_state to, const char *wh
 		s->sent = line_sent(s->line);
 		line_expect(s->line, row->waits);
 	}
-	if (row->limit != LIMIT_NONE)
-		loop_timer_in(&s->timer, s->limit_ms[row->limit]);
-	else
+	if (row->limit == LIMIT_NONE)
 		loop_timer_cancel(&s->timer);
+	else /* nothing but a good end is waited for when no mail is under way */
+		loop_timer_in(&s->timer,
+			s->limit_ms[s->is_quit_wanted && !s->has_mail ? LIMIT_QUIT : row->limit]);
 }
 
 void mail_smtp_step(struct mail_smtp *s, enum smtp_event ev)

@@ -1,0 +1,336 @@
+/*
+ * A mailbox in this process: its connections, the items that wait for one, and who gets which.
+ * Runs on: loop. Called through the stage table, by sched.c, send.c, record.c and flow.c.
+ * Never decides what a reply means (trouble.c), never ends a link that carries a mail: a link that is
+ * to go (its server, its mailbox or its place is not configured any more) goes after its mail.
+ */
+#include "flow_private.h"
+
+#include <unistd.h>
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/log.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* A server that took fewer connections than configured is not asked for more meanwhile. */
+#define MORE_LINKS_AFTER_MS (10 * CLOCK_MINUTE_MS)
+
+/* ---- senders ----------------------------------------------------------------------------------- */
+
+struct flow_sender *flow_sender_get(const char *address)
+{
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		if (str_eq(s->address, address))
+			return s;
+	}
+	struct flow_sender *s = xcalloc(1, sizeof *s);
+	s->address = xstrdup(address);
+	s->mailbox = mailbox_find(address);
+	bug_if(!s->mailbox, "no mailbox %s", address);
+	list_init(&s->waiting);
+	list_init(&s->links);
+	g_ptr_array_add(flow.senders, s);
+	return s;
+}
+
+void flow_sender_leave(struct flow_item *it)
+{
+	if (it->link) {
+		it->link->item = 0;
+		it->link->ready = mail_smtp_is_idle(it->link->smtp);
+		it->link = NULL;
+	}
+	if (it->wait_node.next)
+		list_remove(&it->sender->waiting, &it->wait_node);
+	mailbox_give_back(it->sender->mailbox, it->had_slot);
+	it->sender = NULL;
+}
+
+static struct flow_item *first_waiting(const struct flow_sender *s)
+{
+	struct list_node *node = list_first(&s->waiting);
+
+	return node ? list_entry(node, struct flow_item, wait_node) : NULL;
+}
+
+static void return_waiting(struct flow_sender *s)
+{
+	for (struct flow_item *it; (it = first_waiting(s));) {
+		it->to = (struct store_lead_to){
+			.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
+		};
+		flow_sender_leave(it);
+		flow_advance(it, FLOW_RETURN);
+	}
+}
+
+/* ---- links ------------------------------------------------------------------------------------- */
+
+static struct flow_item *item_of(struct flow_link *k)
+{
+	return k->item ? flow_item_find(k->item) : NULL;
+}
+
+static void unlink_item(struct flow_link *k)
+{
+	struct flow_item *it = item_of(k);
+
+	if (it)
+		it->link = NULL;
+	k->item = 0;
+}
+
+void flow_link_free(struct flow_link *k)
+{
+	unlink_item(k);
+	list_remove(&k->sender->links, &k->node);
+	mail_smtp_free(k->smtp);
+	free(k->url);
+	free(k);
+}
+
+static void on_ready(void *arg)
+{
+	struct flow_link *k = arg;
+
+	k->ready = k->was_ready = true;
+	flow_sched_soon();
+}
+
+static void on_at_dot(void *arg)
+{
+	struct flow_link *k = arg;
+	struct flow_item *it = item_of(k);
+
+	if (it)
+		flow_advance(it, FLOW_GO);
+	else
+		mail_smtp_abort(k->smtp);
+}
+
+static void on_verdict(void *arg, const struct mail_verdict *v)
+{
+	struct flow_link *k = arg;
+	struct flow_item *it = item_of(k);
+
+	unlink_item(k);
+	if (!it)
+		return;
+	it->verdict = *v;
+	flow_advance(it, FLOW_RECORDING);
+}
+
+/* Works, or may come to. */
+static bool is_of_use(const struct flow_link *k)
+{
+	bool has_closed = k->ready && !mail_smtp_is_idle(k->smtp);
+
+	return !k->is_leaving && !has_closed;
+}
+
+static bool has_link_of_use(const struct flow_sender *s)
+{
+	list_each (node, &s->links)
+		if (is_of_use(list_entry(node, struct flow_link, node)))
+			return true;
+	return false;
+}
+
+/* No dialogue came about. The server or the way to it is at fault, never the leads that wait; and the
+ * mailbox is in trouble only if it has no other link: else this server takes fewer than are
+ * configured, and it goes on with those. */
+static void connect_failed(struct flow_sender *s, const struct mail_verdict *v)
+{
+	log_event(LOG_WARNING, "connect_failed", LOG_S("mailbox", s->address),
+		LOG_S("stage", mail_stage_name(v->stage)), LOG_I("code", v->code),
+		LOG_S("why", v->text));
+	s->more_links_ms = clock_boot_ms() + MORE_LINKS_AFTER_MS;
+	if (has_link_of_use(s))
+		return;
+	mailbox_throttle(s->mailbox, v->text);
+	return_waiting(s);
+}
+
+static void on_end(void *arg, const struct mail_verdict *v)
+{
+	struct flow_link *k = arg;
+	struct flow_sender *s = k->sender;
+	bool failed = !k->was_ready && !k->is_leaving;
+
+	flow_link_free(
+		k); /* an item that is reserving will find that its link is gone; V is its own */
+	if (failed && !flow.draining)
+		connect_failed(s, v);
+	flow_sched_soon();
+	if (flow.draining)
+		flow_check_drained();
+}
+
+static const struct mail_smtp_events link_events = { on_ready, on_at_dot, on_verdict, on_end };
+
+static void open_link(struct flow_sender *s, const char *url)
+{
+	struct flow_link *k = xcalloc(1, sizeof *k);
+	char helo[256];
+
+	if (gethostname(helo, sizeof helo - 1) || !helo[0])
+		strncpy(helo, "localhost", sizeof helo);
+	helo[sizeof helo - 1] = '\0';
+	k->sender = s;
+	k->url = xstrdup(url);
+	list_push(&s->links, &k->node);
+	k->smtp = mail_smtp_open(
+		&(struct mail_smtp_conf){ .url = url, .helo = helo }, &link_events, k);
+}
+
+/* ---- who gets which ---------------------------------------------------------------------------- */
+
+/* A link may have closed itself since it said that it is ready; a reservation for it would be lost. */
+static struct flow_link *free_link(struct flow_sender *s)
+{
+	list_each (node, &s->links) {
+		struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		if (k->ready && !k->is_leaving && mail_smtp_is_idle(k->smtp))
+			return k;
+	}
+	return NULL;
+}
+
+static size_t opening(const struct flow_sender *s)
+{
+	size_t n = 0;
+
+	list_each (node, &s->links) {
+		const struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		n += !k->was_ready && !k->is_leaving;
+	}
+	return n;
+}
+
+static bool may_open(const struct flow_sender *s, const struct conf_mailbox *cm)
+{
+	if (s->links.n && clock_boot_ms() < s->more_links_ms)
+		return false;
+	return s->links.n < (size_t)cm->connections;
+}
+
+static void quit_leaving(struct flow_sender *s)
+{
+	list_each_safe (node, &s->links) {
+		struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		if (k->is_leaving && !k->item)
+			mail_smtp_quit(k->smtp);
+	}
+}
+
+void flow_sender_feed(struct flow_sender *s)
+{
+	struct flow_item *it;
+	struct flow_link *k;
+
+	quit_leaving(s);
+	while ((it = first_waiting(s)) && (k = free_link(s))) {
+		list_remove(&s->waiting, &it->wait_node);
+		k->ready = false;
+		k->item = it->id;
+		it->link = k;
+		flow_advance(it, FLOW_GO);
+	}
+	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
+	if (!cm || flow.draining) { /* not configured any more */
+		return_waiting(s);
+		return;
+	}
+	for (size_t n = opening(s); n < s->waiting.n && may_open(s, cm); n++)
+		open_link(s, cm->smtp);
+}
+
+void flow_sender_connect(struct flow_item *it)
+{
+	list_push(&it->sender->waiting, &it->wait_node);
+	flow_sched_soon();
+}
+
+/* ---- reload and the end ------------------------------------------------------------------------ */
+
+static void reconfigure(struct flow_sender *s)
+{
+	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
+	size_t most = cm ? (size_t)cm->connections : 0, n = 0;
+
+	s->more_links_ms = 0;
+	list_each (node, &s->links) {
+		struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		if (!cm || !str_eq(k->url, cm->smtp) || n == most)
+			k->is_leaving = true;
+		n += !k->is_leaving;
+	}
+}
+
+void flow_senders_reconfigure(void)
+{
+	for (guint i = 0; i < flow.senders->len; i++)
+		reconfigure(flow.senders->pdata[i]);
+	flow_sched_soon();
+}
+
+void flow_senders_quit(void)
+{
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		list_each (node, &s->links)
+			list_entry(node, struct flow_link, node)->is_leaving = true;
+		flow_sender_feed(s);
+	}
+}
+
+void flow_senders_drop(void)
+{
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		list_each_safe (node, &s->links) {
+			struct flow_link *k = list_entry(node, struct flow_link, node);
+
+			if (!k->item)
+				flow_link_free(k);
+		}
+	}
+}
+
+bool flow_senders_are_gone(void)
+{
+	for (guint i = 0; i < flow.senders->len; i++)
+		if (((struct flow_sender *)flow.senders->pdata[i])->links.n)
+			return false;
+	return true;
+}
+
+static void sender_free(void *p)
+{
+	struct flow_sender *s = p;
+
+	list_each_safe (node, &s->links)
+		flow_link_free(list_entry(node, struct flow_link, node));
+	free(s->address);
+	free(s);
+}
+
+void flow_senders_init(void)
+{
+	flow.senders = g_ptr_array_new_with_free_func(sender_free);
+}
+
+void flow_senders_free(void)
+{
+	g_ptr_array_unref(flow.senders);
+}

@@ -1,0 +1,98 @@
+"""The connections of a mailbox: they follow the configuration, a server that takes fewer of them is
+used as it is, and none of them delays a stop or costs a reservation."""
+import time
+
+import pytest
+
+from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
+from fake_smtp import FakeSmtp
+from support import wait_until
+
+ESTABLISHED = "01"
+
+
+def connections(server):
+    """How many are open to SERVER just now."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in list(table)[1:]]
+    return sum(r[2].endswith(f":{server.port:04X}") and r[3] == ESTABLISHED for r in rows)
+
+
+def test_mails_go_to_the_new_server_after_a_reload(tmp_path):
+    with FakeSmtp(tmp_path / "old", rules=["on dot do delay 5"]) as old, FakeSmtp(
+        tmp_path / "new"
+    ) as new, Coldmail(tmp_path / "run", mailbox(ALI, old.port), campaign()) as coldmail:
+        coldmail.import_leads(addresses(200))
+        coldmail.start()
+        wait_until(lambda: len(old.mails()) >= 10, what="some mails")
+        coldmail.configure(mailbox(ALI, new.port), campaign())
+        coldmail.ctl("reload")
+        before = len(old.mails())
+        coldmail.wait_sent(200)
+        assert len(old.mails()) <= before + 1  # the one that was under way
+        assert len(old.mails()) + len(new.mails()) == 200
+        wait_until(lambda: not connections(old), what="the old server is left alone")
+
+
+def test_connections_follow_a_lower_number_and_a_mailbox_that_is_removed(tmp_path):
+    slow = ["on dot do delay 10"]
+    with FakeSmtp(tmp_path / "ali", rules=slow) as ali, FakeSmtp(
+        tmp_path / "bea", rules=slow
+    ) as bea, Coldmail(
+        tmp_path / "run",
+        mailbox(ALI, ali.port, connections=4),
+        mailbox(BEA, bea.port, connections=2),
+        campaign(mailboxes=(ALI, BEA)),
+    ) as coldmail:
+        coldmail.import_leads(addresses(600))
+        coldmail.start()
+        wait_until(lambda: connections(ali) == 4 and connections(bea) == 2, what="6 connections")
+        coldmail.configure(mailbox(ALI, ali.port, connections=1), campaign())
+        coldmail.ctl("reload")
+        wait_until(lambda: connections(ali) == 1, what="one connection is left")
+        wait_until(lambda: not connections(bea), what="the removed mailbox is left alone")
+        assert coldmail.count("SELECT count(*) FROM leads WHERE state = 'queued'") > 0
+        assert not coldmail.events("connect_failed")
+        assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'released'") == 0
+
+
+def test_a_server_that_takes_fewer_connections_is_used_as_it_is(tmp_path):
+    rules = [
+        "on connect times 2 do accept",
+        'on connect do reply 421 "4.7.0 Too many connections" then drop',
+        "on dot do delay 10",
+    ]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
+        tmp_path / "run", mailbox(ALI, server.port, connections=5), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(60))
+        coldmail.start()
+        coldmail.wait_sent(60)
+        assert 1 <= len(coldmail.events("connect_failed")) <= 3
+        assert not coldmail.events("mailbox_state")
+        assert coldmail.count("SELECT count(*) FROM attempts WHERE n > 1") == 0
+
+
+def test_a_connection_that_is_saying_quit_gets_no_mail(tmp_path):
+    """It idles for 30 s and says QUIT, which takes a second; the gap ends meanwhile."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on quit do delay 1000"]) as server:
+        coldmail = Coldmail(tmp_path / "run", mailbox(ALI, server.port, gap="30500ms"), campaign())
+        coldmail.import_leads(addresses(2))
+        assert coldmail.fast_forward()[0] == 0
+        assert server.summary()["connections"] == 2
+        assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'released'") == 0
+
+
+@pytest.mark.parametrize("verb", ["rset", "quit"])
+def test_a_connection_without_a_mail_does_not_delay_a_stop(verb, tmp_path):
+    rules = ["on rcpt do reply 550 5.1.1 no", f"on {verb} do silence"]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
+        tmp_path / "run", "stop_timeout = 6s\n", mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'refused'", 1)
+        begin = time.monotonic()
+        assert coldmail.stop() == 0
+        assert time.monotonic() - begin < 3
+        assert not coldmail.events("stop_unfinished")
