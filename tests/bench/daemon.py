@@ -103,8 +103,8 @@ def pipeline(port):
         after = os.times()
         db = sqlite3.connect(f"file:{folder}/coldmail.db?mode=ro", uri=True)
         sent, first, last = db.execute(
-            "select count(*), min(reserved_at), max(ended_at) from attempts"
-            " where state = 'sent'").fetchone()
+            "select count(*), min(at), max(ended_at) from attempts"
+            " where slot = 0 and state = 'sent'").fetchone()
         db.close()
         if sent != MAILS:
             sys.exit(f"{sent} of {MAILS} mails were sent: see {folder}/log")
