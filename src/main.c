@@ -135,8 +135,9 @@ static void load_configuration(void)
 	if (!ok)
 		exit(CM_EXIT_CONFIG);
 	if (app.check) {
-		printf("%s: ok: %zu mailboxes, %zu campaigns\n", app.file, app.conf->n_mailboxes,
-			app.conf->n_campaigns);
+		printf("%s: ok: %zu mailbox%s, %zu campaign%s\n", app.file, app.conf->n_mailboxes,
+			app.conf->n_mailboxes == 1 ? "" : "es", app.conf->n_campaigns,
+			app.conf->n_campaigns == 1 ? "" : "s");
 		conf_unref(app.conf);
 		exit(CM_EXIT_OK);
 	}

@@ -168,12 +168,14 @@ static void add_mailboxes(struct str *out)
 
 static void add_uncertain(struct str *out)
 {
+	const char *what = sum.uncertain == 1 ? "it" : "them";
+
 	if (sum.uncertain)
 		str_addf(out,
 			"\n%" PRId64
-			" uncertain: the server may have them. coldmailctl sends --outcome "
-			"uncertain lists them,\ncoldmailctl resolve settles them\n",
-			sum.uncertain);
+			" uncertain: the server may have %s. coldmailctl sends --outcome "
+			"uncertain lists %s,\ncoldmailctl resolve settles %s\n",
+			sum.uncertain, what, what, what);
 	else
 		str_adds(out, "\nuncertain: none\n");
 }
@@ -186,9 +188,7 @@ static bool is_waiting_for_somebody(const cJSON *c)
 
 	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(c,
 					 "held")) if (!str_eq(held->string, deferred)) return true;
-	return number(c, "due_now") > 0 ||
-	       (str_eq(text(c, "state"), "not_started") &&
-		       number(cJSON_GetObjectItemCaseSensitive(c, "leads"), "queued"));
+	return number(c, "due_now") > 0 || str_eq(text(c, "state"), "not_started");
 }
 
 /* What this run was about: with virtual time, weeks. */

@@ -87,6 +87,13 @@ def test_status_says_what_a_mailbox_waits_for(tmp_path):
         assert status["campaigns"][0]["next_due"] == status["now"]
 
 
+def test_until_idle_names_a_campaign_that_was_not_started_although_it_is_empty(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign(start="manual"))
+        status, summary = coldmail.run_until_idle()
+        assert status == 75 and "coldmailctl start founders" in summary
+
+
 def test_the_log_says_who_changed_what(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
         tmp_path, mailbox(ALI, server.port), campaign()
