@@ -120,6 +120,18 @@ static bool print_problems(FILE *to, const struct conf_problems *p)
 	return p->n_errors == 0;
 }
 
+static void print_check(void)
+{
+	char *trouble = ops_store_trouble(app.conf);
+
+	if (trouble)
+		printf("%s: warning: store: %s\n", app.file, trouble);
+	free(trouble);
+	printf("%s: ok: %zu mailbox%s, %zu campaign%s\n", app.file, app.conf->n_mailboxes,
+		app.conf->n_mailboxes == 1 ? "" : "es", app.conf->n_campaigns,
+		app.conf->n_campaigns == 1 ? "" : "s");
+}
+
 /* Problems go to standard output for --check, whose answer they are, else to standard error. */
 static void load_configuration(void)
 {
@@ -135,9 +147,7 @@ static void load_configuration(void)
 	if (!ok)
 		exit(CM_EXIT_CONFIG);
 	if (app.check) {
-		printf("%s: ok: %zu mailbox%s, %zu campaign%s\n", app.file, app.conf->n_mailboxes,
-			app.conf->n_mailboxes == 1 ? "" : "es", app.conf->n_campaigns,
-			app.conf->n_campaigns == 1 ? "" : "s");
+		print_check();
 		conf_unref(app.conf);
 		exit(CM_EXIT_OK);
 	}

@@ -16,6 +16,10 @@
  * failed. */
 int ops_become_owner(const struct conf *c, char **ret_why) __attribute__((warn_unused_result));
 
+/* Why this user could not open the store where it is to be; NULL: nothing speaks against it. Creates
+ * nothing. The caller owns the text. */
+char *ops_store_trouble(const struct conf *c) __attribute__((warn_unused_result));
+
 struct ops_conf {
 	const struct conf *conf; /* borrowed during the call */
 	const char *file; /* what ops_reload() reads again; copied */

@@ -15,15 +15,38 @@
 
 #include "coldmail/err.h"
 
-/* The directory of the store, if it is somebody else's. */
-static bool foreign_owner(const struct conf *c, struct stat *ret)
+/* The caller owns it. */
+static char *store_dir(const struct conf *c)
 {
 	char *dir = xstrdup(c->store_path);
 	char *slash = strrchr(dir, '/');
 
 	if (slash)
 		slash[slash == dir] = '\0';
-	bool yes = slash && !stat(dir, ret) && ret->st_uid != 0;
+	return dir;
+}
+
+char *ops_store_trouble(const struct conf *c)
+{
+	struct stat st;
+	char *dir = store_dir(c), *why = NULL;
+
+	if (stat(dir, &st))
+		why = xasprintf("the directory %s: %s", dir, strerror(errno));
+	else if (access(c->store_path, F_OK) ? access(dir, W_OK | X_OK)
+					     : access(c->store_path, R_OK | W_OK))
+		why = xasprintf("%s cannot be read and written by user %u: %s", c->store_path,
+			(unsigned)geteuid(), strerror(errno));
+	free(dir);
+	return why;
+}
+
+/* The directory of the store, if it is somebody else's. */
+static bool foreign_owner(const struct conf *c, struct stat *ret)
+{
+	char *dir = store_dir(c);
+	bool yes = !stat(dir, ret) && ret->st_uid != 0;
+
 	free(dir);
 	return yes;
 }

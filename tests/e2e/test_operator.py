@@ -94,6 +94,22 @@ def test_until_idle_names_a_campaign_that_was_not_started_although_it_is_empty(t
         assert status == 75 and "coldmailctl start founders" in summary
 
 
+def test_a_check_warns_of_a_store_that_cannot_be_opened(tmp_path):
+    coldmail = Coldmail(tmp_path, mailbox(ALI, 25), campaign())
+
+    def check():
+        coldmail.spawn("--check")
+        assert coldmail.wait() == 0
+        return coldmail.tail()
+
+    assert "warning" not in check() and not coldmail.store.exists()
+    text = coldmail.conf.read_text()
+    assert str(coldmail.store) in text
+    coldmail.conf.write_text(text.replace(str(coldmail.store), f"{tmp_path}/none/coldmail.db"))
+    assert f"{coldmail.conf}: warning: store: the directory {tmp_path}/none: " in check()
+    assert not (tmp_path / "none").exists()
+
+
 def test_the_log_says_who_changed_what(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
         tmp_path, mailbox(ALI, server.port), campaign()
