@@ -37,6 +37,7 @@ static void load_missing(void);
 static struct loop_timer store_timer, drain_timer;
 static struct loop_defer drained;
 static unsigned store_failures;
+static int store_err; /* of the last failure */
 static int64_t store_up_ms; /* boot: since then */
 static bool store_asking;
 
@@ -353,9 +354,12 @@ static void ask_store(void *arg)
 
 void flow_store_failed(int err, const char *why)
 {
-	if (!flow.store_down) {
+	/* Until it was open once, each other reason is one more thing for somebody to do. */
+	if (!flow.store_down || (!flow.opened && err != store_err))
 		log_event(
 			LOG_ERR, "store_down", LOG_S("error", cm_strerror(err)), LOG_S("why", why));
+	store_err = err;
+	if (!flow.store_down) {
 		loop_hold(); /* virtual time waits for the store, too */
 		/* On a full disk it may answer and fail by turns: that is one failure. */
 		if (clock_boot_ms() - store_up_ms > CLOCK_MINUTE_MS)
@@ -434,9 +438,12 @@ static void say_ready(int err, const char *why)
 
 static void on_opened(struct store_req *r)
 {
+	/* The first answer may end the process: main decides. Whatever comes later is waited for. */
+	bool may_end = flow.on_ready && (r->err == CM_ELOCKED || r->err == CM_EVERSION);
+
 	store_asking = false;
 	if (r->err) {
-		if (flow_err_is_store(r->err))
+		if (!may_end)
 			flow_store_failed(r->err, r->why);
 		say_ready(r->err, r->why);
 		return;

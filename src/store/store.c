@@ -88,11 +88,10 @@ static bool is_store_failure(const struct store_req *r)
 	case CM_EFULL:
 	case CM_EIO:
 		return true;
-	case CM_ELOCKED:
-	case CM_EVERSION:
-		return r->op == STORE_OPEN;
-	default:
+	case CM_OK:
 		return false;
+	default:
+		return r->op == STORE_OPEN;
 	}
 }
 

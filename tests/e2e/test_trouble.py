@@ -1,6 +1,7 @@
 """A full disk, a disk that is read-only, a store another program holds, a log that nobody reads: no
 dot leaves that the ledger could not take, nothing is lost, and it goes on by itself."""
 import contextlib
+import fcntl
 import os
 import random
 import subprocess
@@ -138,6 +139,25 @@ def test_a_store_that_another_program_holds_delays_and_loses_nothing(tmp_path):
         coldmail.wait_sent(2000)
         assert coldmail.stop() == 0
         oracle.check(coldmail, server.mails())
+
+
+def test_a_store_that_is_taken_while_it_is_waited_for_is_waited_for(tmp_path):
+    """Its folder is missing at the start, and another process is quicker when it comes."""
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(tmp_path / "run") as coldmail:
+        coldmail.store = tmp_path / "later" / "store.db"
+        coldmail.configure(mailbox(ALI, server.port), campaign())
+        coldmail.spawn()
+        wait_until(lambda: coldmail.events("store_down"), what="there is no folder")
+        coldmail.store.parent.mkdir()
+        with open(f"{coldmail.store}.lock", "w", encoding="ascii") as other:
+            fcntl.lockf(other, fcntl.LOCK_EX)
+            wait_until(lambda: len(coldmail.events("store_down")) == 2, what="it is taken")
+            assert coldmail.is_running()
+            assert "another process" in coldmail.ctl("why")[0]["value"]
+        wait_until(lambda: coldmail.events("ready"), what="it is free")
+        coldmail.import_leads(addresses(1))
+        coldmail.wait_sent(1)
+        assert coldmail.stop() == 0
 
 
 @pytest.mark.parametrize("seed", range(6))
