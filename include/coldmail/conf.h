@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coldmail/mem.h"
+
 #define CONF_DEFAULT_FILE "/etc/coldmail.conf"
 
 /* A step of a sequence. Strings are never NULL ("" when absent) unless it says so. */
@@ -109,6 +111,9 @@ void conf_unref(const struct conf *c); /* NULL is accepted */
 /* NULL when there is none of that name. Borrowed from C. */
 const struct conf_mailbox *conf_find_mailbox(const struct conf *c, const char *address);
 const struct conf_campaign *conf_find_campaign(const struct conf *c, const char *name);
+bool conf_has_mailbox(const struct conf_campaign *c, const char *address);
+/* The addresses of C's mailboxes, in its order: C->n_mailboxes, in A; the strings are C's. */
+const char **conf_mailbox_names(const struct conf_campaign *c, struct mem_arena *a);
 /* Index of a step in its campaign; -1 when there is none. */
 int conf_find_step(const struct conf_campaign *c, const char *name);
 

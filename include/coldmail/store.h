@@ -112,6 +112,7 @@ struct store_lead_to {
 	X(VOID, W)                                                                                 \
 	X(RECOVER, W)                                                                              \
 	X(WAKE, W)                                                                                 \
+	X(UNBIND, W)                                                                               \
 	X(LEAD_ACT, W)                                                                             \
 	X(SUPPRESS_ADD, W)                                                                         \
 	X(SUPPRESS_REMOVE, W)                                                                      \
@@ -188,6 +189,18 @@ struct store_voids {
 	size_t voided; /* certainly not sent */
 	size_t transmitting; /* slot already taken: may be sent */
 	const char **taken; /* "KEY#n" of those, in the arena */
+};
+
+/* Leads that are due to be sent from one mailbox and no other, which their campaign does not have. */
+struct store_stray {
+	const char *mailbox;
+	int64_t n;
+};
+
+/* One of them, in line; all 0: before the first. */
+struct store_stray_place {
+	const char *mailbox; /* NULL: before the first, or after the last */
+	int64_t due_ms, row; /* ROW: the backend's */
 };
 
 struct store_tally {
@@ -323,6 +336,17 @@ struct store_req {
 			int64_t next_ms;
 		} wake;
 		struct
+		{ /* UNBIND: strays of CAMPAIGN may be sent from any of its MAILBOXES; but not an
+		            answer within a thread, nor a step of which a mail may have gone out.
+		            Looks at MAX strays a call, from AFTER on. Answer: n of them, and in
+		            AFTER where to go on (mailbox NULL: that were all) */
+			const char *campaign;
+			const char *const *mailboxes;
+			size_t n_mailboxes;
+			size_t max, n;
+			struct store_stray_place after;
+		} unbind;
+		struct
 		{ /* LEAD_ACT: an operator's or an event's word about one address: the fact first,
 		            then voids for its open attempts. CM_ENOENT: no such lead; CM_ESTATE: it
 		            has ended (HOLD), it has no campaign or is suppressed (RELEASE) */
@@ -429,10 +453,16 @@ struct store_req {
 			size_t n;
 		} supp;
 		struct
-		{ /* NEXT_DUE: per campaign, for people: earliest due of queued leads, and of held */
+		{ /* NEXT_DUE: per campaign, for people: earliest due of queued leads, and of held;
+		            strays (bound to none of MAILBOXES) are counted apart */
 			const char *campaign;
+			const char *const *mailboxes;
+			size_t n_mailboxes;
+			/* answer */
 			int64_t draft_ms, send_ms, wake_ms; /* CLOCK_NEVER_MS: none */
 			int64_t due_now; /* queued leads due until now_ms */
+			struct store_stray *strays;
+			size_t n_strays;
 		} next_due;
 		struct { /* QUICK_CHECK: CM_EIO with `why` when the file is damaged */
 			void *state; /* the backend's, between slices */

@@ -81,6 +81,23 @@ const struct conf_campaign *conf_find_campaign(const struct conf *c, const char 
 	return NULL;
 }
 
+bool conf_has_mailbox(const struct conf_campaign *c, const char *address)
+{
+	for (size_t i = 0; i < c->n_mailboxes; i++)
+		if (str_eq(c->mailboxes[i]->address, address))
+			return true;
+	return false;
+}
+
+const char **conf_mailbox_names(const struct conf_campaign *c, struct mem_arena *a)
+{
+	const char **names = mem_arena_get(a, c->n_mailboxes * sizeof *names);
+
+	for (size_t i = 0; i < c->n_mailboxes; i++)
+		names[i] = c->mailboxes[i]->address;
+	return names;
+}
+
 int conf_find_step(const struct conf_campaign *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_steps; i++)

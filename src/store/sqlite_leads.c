@@ -1,6 +1,7 @@
 /*
  * Leads: where they go. Given back (LEAD_SET), awake again (WAKE), recovered after a crash
- * (RECOVER), and what an operator or an event says about one of them (LEAD_ACT).
+ * (RECOVER), free of a mailbox that is gone (UNBIND), and what an operator or an event says about
+ * one of them (LEAD_ACT).
  * Runs on: lane 0, inside a group's transaction.
  * store_lead_move() is the only place that gives a known lead another state; leads.status and the
  * tally follow in the same transaction.
@@ -110,6 +111,78 @@ int store_op_wake(struct store_db *db, struct store_req *r)
 	r->u.wake.n += n > 0 ? (size_t)n : 0;
 	r->u.wake.next_ms =
 		store_db_int(db, CLOCK_NEVER_MS, STORE_SQL_WAKE_NEXT, SQL_I(CLOCK_NEVER_MS));
+	return CM_OK;
+}
+
+/* ---- UNBIND ------------------------------------------------------------------------------------ */
+
+struct stray {
+	int64_t row;
+	const char *id;
+};
+
+/* The next strays bound to AFTER's mailbox, at most MAX; AFTER moves on. */
+static size_t next_strays(struct store_db *db, struct store_req *r, size_t max, struct stray **ret)
+{
+	struct store_stray_place *after = &r->u.unbind.after;
+	struct stray *v = NULL;
+	size_t n = 0;
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_STRAYS, SQL_T(r->u.unbind.campaign),
+		SQL_T(after->mailbox), SQL_I(after->due_ms), SQL_I(after->row), SQL_I(max));
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		struct store_row row = { .st = st, .arena = &r->arena };
+
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n].row = after->row = store_row_int(&row, 0);
+		after->due_ms = store_row_int(&row, 0);
+		v[n++].id = store_row_text(&row);
+	}
+	*ret = v;
+	return n;
+}
+
+/* What cannot be read may be an answer. */
+static bool may_change_sender(struct store_db *db, struct mem_arena *a, const char *lead_id)
+{
+	const char *key = key_of(db, a, lead_id);
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_EMAIL_BY_KEY, SQL_T(key));
+	struct store_email e;
+
+	if (st && (!store_row_email(st, a, &e) || *e.in_reply_to))
+		return false;
+	return !store_db_find(db, STORE_SQL_TRANSMITTED, SQL_T(key));
+}
+
+/* To the next mailbox that is not the campaign's; false: there is none. */
+static bool next_mailbox(struct store_db *db, struct store_req *r)
+{
+	struct store_stray_place *after = &r->u.unbind.after;
+	const char *mailbox = store_stray_mailbox(db, &r->arena, r->u.unbind.campaign,
+		after->mailbox ? after->mailbox : "", r->u.unbind.mailboxes,
+		r->u.unbind.n_mailboxes);
+
+	*after = (struct store_stray_place){ .mailbox = mailbox, .due_ms = INT64_MIN };
+	return mailbox;
+}
+
+int store_op_unbind(struct store_db *db, struct store_req *r)
+{
+	bool more = r->u.unbind.after.mailbox || next_mailbox(db, r);
+	size_t left = r->u.unbind.max;
+
+	while (more && left) {
+		struct stray *v;
+		size_t n = next_strays(db, r, left, &v);
+
+		for (size_t i = 0; i < n; i++)
+			if (may_change_sender(db, &r->arena, v[i].id))
+				r->u.unbind.n += store_db_run(db, STORE_SQL_LEAD_UNBIND,
+							 SQL_I(v[i].row)) == 1;
+		left -= n;
+		if (!n)
+			more = next_mailbox(db, r);
+	}
 	return CM_OK;
 }
 

@@ -125,33 +125,67 @@ int store_op_tally(struct store_db *db, struct store_req *r)
 	return CM_OK;
 }
 
-/* Queued to be sent: one line a mailbox, "" for those that are bound to none. */
+/* Queued to be sent from MAILBOX; "" : from any. */
+static int64_t due_from(struct store_db *db, const struct store_req *r, const char *mailbox)
+{
+	return store_db_int(db, 0, STORE_SQL_DUE_SEND, SQL_T(r->u.next_due.campaign),
+		SQL_T(mailbox), SQL_I(r->now_ms));
+}
+
 static void read_send_due(struct store_db *db, struct store_req *r, const char *mailbox)
 {
-	const char *campaign = r->u.next_due.campaign;
-	int64_t due = store_db_int(
-		db, CLOCK_NEVER_MS, STORE_SQL_SEND_NEXT, SQL_T(campaign), SQL_T(mailbox));
+	int64_t due = store_db_int(db, CLOCK_NEVER_MS, STORE_SQL_SEND_NEXT,
+		SQL_T(r->u.next_due.campaign), SQL_T(mailbox));
 
 	if (due < r->u.next_due.send_ms)
 		r->u.next_due.send_ms = due;
-	r->u.next_due.due_now += store_db_int(
-		db, 0, STORE_SQL_DUE_SEND, SQL_T(campaign), SQL_T(mailbox), SQL_I(r->now_ms));
+	r->u.next_due.due_now += due_from(db, r, mailbox);
 }
 
-/* NULL: none. A name with a NUL byte in it would come again and again. */
-static const char *next_mailbox(struct store_db *db, struct store_req *r, const char *mailbox)
+static bool is_one_of(const char *mailbox, const char *const *v, size_t n)
 {
-	sqlite3_stmt *st = store_db_find(
-		db, STORE_SQL_SEND_MAILBOX, SQL_T(r->u.next_due.campaign), SQL_T(mailbox));
-	struct store_row row = { .st = st, .arena = &r->arena };
-	const char *next = st ? store_row_text(&row) : "";
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(v[i], mailbox))
+			return true;
+	return false;
+}
 
-	return strcmp(next, mailbox) > 0 ? next : NULL;
+const char *store_stray_mailbox(struct store_db *db, struct mem_arena *a, const char *campaign,
+	const char *mailbox, const char *const *v, size_t n)
+{
+	for (;;) {
+		sqlite3_stmt *st =
+			store_db_find(db, STORE_SQL_SEND_MAILBOX, SQL_T(campaign), SQL_T(mailbox));
+		struct store_row row = { .st = st, .arena = a };
+		const char *next = st ? store_row_text(&row) : "";
+
+		/* A name with a NUL byte in it would come again and again. */
+		if (strcmp(next, mailbox) <= 0)
+			return NULL;
+		if (!is_one_of(next, v, n))
+			return next;
+		mailbox = next;
+	}
+}
+
+static void read_strays(struct store_db *db, struct store_req *r)
+{
+	struct store_stray *v = NULL;
+	const char *mailbox = "";
+	size_t n = 0;
+
+	while ((mailbox = store_stray_mailbox(db, &r->arena, r->u.next_due.campaign, mailbox,
+			r->u.next_due.mailboxes, r->u.next_due.n_mailboxes))) {
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n++] = (struct store_stray){ mailbox, due_from(db, r, mailbox) };
+	}
+	r->u.next_due.strays = v;
+	r->u.next_due.n_strays = n;
 }
 
 int store_op_next_due(struct store_db *db, struct store_req *r)
 {
-	const char *campaign = r->u.next_due.campaign, *mailbox = "";
+	const char *campaign = r->u.next_due.campaign;
 	sqlite3_stmt *st = store_db_find(
 		db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign), SQL_I(CLOCK_NEVER_MS), SQL_I(1));
 
@@ -161,8 +195,10 @@ int store_op_next_due(struct store_db *db, struct store_req *r)
 	r->u.next_due.wake_ms = store_db_int(
 		db, CLOCK_NEVER_MS, STORE_SQL_WAKE_NEXT_OF, SQL_I(CLOCK_NEVER_MS), SQL_T(campaign));
 	r->u.next_due.send_ms = CLOCK_NEVER_MS;
-	for (; mailbox; mailbox = next_mailbox(db, r, mailbox))
-		read_send_due(db, r, mailbox);
+	read_send_due(db, r, "");
+	for (size_t i = 0; i < r->u.next_due.n_mailboxes; i++)
+		read_send_due(db, r, r->u.next_due.mailboxes[i]);
+	read_strays(db, r);
 	return CM_OK;
 }
 

@@ -119,6 +119,10 @@
 		" WHERE state = 'held' AND until <= ?1 ORDER BY until LIMIT ?2)")                  \
 	X(WAKE_NEXT, SEEK, "SELECT until FROM leads WHERE state = 'held' AND until < ?1 ORDER"     \
 		" BY until LIMIT 1")                                                               \
+	X(STRAYS, SEEK, "SELECT rowid, due, _id FROM leads WHERE state = 'queued' AND stage ="      \
+		" 'send' AND campaign = ?1 AND mailbox = ?2 AND (due, rowid) > (?3, ?4) ORDER BY"  \
+		" due, rowid LIMIT ?5")                                                            \
+	X(LEAD_UNBIND, SEEK, "UPDATE leads SET mailbox = '' WHERE rowid = ?1")                     \
 	X(LEAD_LIST, PAGE, "SELECT " STORE_LEAD_READ " FROM leads WHERE email > ?1 AND (?2 IS"     \
 		" NULL OR campaign = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR"        \
 		" reason = ?4) ORDER BY email LIMIT ?5")                                           \

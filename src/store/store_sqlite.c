@@ -52,6 +52,7 @@ static const struct op ops[] = {
 	OP(VOID, void),
 	OP(RECOVER, recover),
 	OP(WAKE, wake),
+	OP(UNBIND, unbind),
 	OP(LEAD_ACT, lead_act),
 	OP(SUPPRESS_ADD, suppress_add),
 	OP(SUPPRESS_REMOVE, suppress_remove),

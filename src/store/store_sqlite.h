@@ -171,7 +171,7 @@ typedef int store_op_fn(struct store_db *db, struct store_req *r);
 
 /* sqlite_leads.c, sqlite_claim.c, sqlite_import.c */
 store_op_fn store_op_ping, store_op_import, store_op_claim, store_op_lead_set, store_op_recover,
-	store_op_wake, store_op_lead_act;
+	store_op_wake, store_op_unbind, store_op_lead_act;
 /* sqlite_ledger.c, sqlite_draft.c */
 store_op_fn store_op_draft, store_op_reserve, store_op_slot, store_op_outcome, store_op_void,
 	store_op_resolve;
@@ -187,6 +187,10 @@ store_op_fn store_op_open_attempts, store_op_controls, store_op_mailbox_use, sto
 bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
 	const char *claim, const char *error);
 const char *store_claim_of(const char *claim); /* a request's: NULL there means any */
+/* The mailbox after MAILBOX ("" : the first) that queued leads of CAMPAIGN are bound to and that is
+ * none of the N in V (sqlite_reads.c). In A; NULL: none. */
+const char *store_stray_mailbox(struct store_db *db, struct mem_arena *a, const char *campaign,
+	const char *mailbox, const char *const *v, size_t n);
 /* n_sent, last_sent_at and status as the ledger implies for PERSON. */
 void store_lead_recount(struct store_db *db, const char *lead_id, const char *person);
 bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by, const char *value,

@@ -614,6 +614,7 @@ END_TEST
 
 START_TEST(what_is_due_next)
 {
+	static const char *const mailboxes[] = { MAILBOX, OTHER };
 	struct store_req *r = rig_new(STORE_NEXT_DUE);
 
 	hold_until("held@x.com", NOW + 7000);
@@ -623,12 +624,25 @@ START_TEST(what_is_due_next)
 	import_at("now@x.com", "founders", NOW - 1);
 	import_at("later@x.com", "founders", NOW + 1);
 	r->u.next_due.campaign = "founders";
+	r->u.next_due.mailboxes = mailboxes;
+	r->u.next_due.n_mailboxes = 2;
 	r = rig_ask(r);
 	rig_ok(r);
 	ck_assert_int_eq(r->u.next_due.draft_ms, NOW - 1);
 	ck_assert_int_eq(r->u.next_due.send_ms, NOW - 6);
 	ck_assert_int_eq(r->u.next_due.wake_ms, NOW + 7000);
 	ck_assert_int_eq(r->u.next_due.due_now, 3);
+	ck_assert_uint_eq(r->u.next_due.n_strays, 0);
+	r = rig_new(STORE_NEXT_DUE);
+	r->u.next_due.campaign = "founders";
+	r->u.next_due.mailboxes = mailboxes;
+	r->u.next_due.n_mailboxes = 1;
+	r = rig_ask(r);
+	ck_assert_int_eq(r->u.next_due.send_ms, NOW - 5);
+	ck_assert_int_eq(r->u.next_due.due_now, 2);
+	ck_assert_uint_eq(r->u.next_due.n_strays, 1);
+	ck_assert_str_eq(r->u.next_due.strays[0].mailbox, OTHER);
+	ck_assert_int_eq(r->u.next_due.strays[0].n, 1);
 	r = rig_new(STORE_NEXT_DUE);
 	r->u.next_due.campaign = "nobody";
 	r = rig_ask(r);
@@ -636,6 +650,86 @@ START_TEST(what_is_due_next)
 	ck_assert_int_eq(r->u.next_due.send_ms, CLOCK_NEVER_MS);
 	ck_assert_int_eq(r->u.next_due.wake_ms, CLOCK_NEVER_MS);
 	ck_assert_int_eq(r->u.next_due.due_now, 0);
+}
+END_TEST
+
+/* Drafted, and bound to MAILBOX. */
+static void bound(const char *email, int64_t due)
+{
+	struct rig_step s = rig_ready(email);
+	struct store_req *r = rig_new(STORE_LEAD_SET);
+
+	r->u.lead_set.lead_id = s.lead.id;
+	r->u.lead_set.to = (struct store_lead_to){
+		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = due, .mailbox = MAILBOX
+	};
+	rig_ok(rig_ask(r));
+}
+
+static size_t unbind(size_t max, size_t *ret_calls)
+{
+	static const char *const mailboxes[] = { OTHER, "cem@example.com" };
+	struct store_stray_place after = { 0 };
+	size_t n = 0;
+
+	for (*ret_calls = 0; !*ret_calls || after.mailbox; ++*ret_calls) {
+		struct store_req *r = rig_new(STORE_UNBIND);
+
+		r->u.unbind.campaign = "founders";
+		r->u.unbind.mailboxes = mailboxes;
+		r->u.unbind.n_mailboxes = 2;
+		r->u.unbind.max = max;
+		r->u.unbind.after = after;
+		r = rig_ask(r);
+		rig_ok(r);
+		n += r->u.unbind.n;
+		after = r->u.unbind.after;
+		ck_assert_uint_lt(*ret_calls, 20);
+	}
+	return n;
+}
+
+static const char *mailbox_of(const char *email)
+{
+	return rig_get(email)->u.get.lead.mailbox;
+}
+
+START_TEST(leads_of_a_mailbox_that_is_gone_go_from_another)
+{
+	size_t calls;
+
+	bound("answer@x.com", NOW + 1);
+	rig_sqlite_exec("UPDATE emails SET in_reply_to = '<1@example.com>'");
+	bound("a@x.com", NOW + 2);
+	bound("b@x.com", NOW + 2);
+	bound("c@x.com", NOW + 2);
+	ready_for("other@x.com", OTHER, NOW + 2);
+	ready_for("third@x.com", "zoe@example.com", NOW + 2);
+	ck_assert_uint_eq(unbind(2, &calls), 4);
+	ck_assert_uint_eq(calls, 3);
+	ck_assert_str_eq(mailbox_of("answer@x.com"), MAILBOX);
+	ck_assert_str_eq(mailbox_of("a@x.com"), "");
+	ck_assert_str_eq(mailbox_of("c@x.com"), "");
+	ck_assert_str_eq(mailbox_of("third@x.com"), "");
+	ck_assert_str_eq(mailbox_of("other@x.com"), OTHER);
+	rig.now_ms = NOW + 9;
+	ck_assert_uint_eq(unbind(9, &calls), 0);
+	ck_assert_uint_eq(rig_claim_of("founders", LEAD_STAGE_SEND, OTHER, 9)->u.claim.n, 5);
+}
+END_TEST
+
+/* Its mail may be out: no other mailbox says it again. */
+START_TEST(a_step_that_had_its_slot_stays_with_its_mailbox)
+{
+	struct rig_step s = rig_reserved("bob@x.com");
+	struct store_req *r = rig_outcome_new(&s, 1, STORE_ATTEMPT_NOT_SENT);
+	size_t calls;
+
+	rig_ok(rig_slot(&s, 1));
+	r->u.outcome.to.mailbox = MAILBOX;
+	rig_ok(rig_ask(r));
+	ck_assert_uint_eq(unbind(9, &calls), 0);
+	ck_assert_str_eq(mailbox_of("bob@x.com"), MAILBOX);
 }
 END_TEST
 
@@ -671,6 +765,8 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, leads_are_listed_in_pages);
 	tcase_add_test(t, a_person_without_a_lead_still_has_a_ledger);
 	tcase_add_test(t, what_is_due_next);
+	tcase_add_test(t, leads_of_a_mailbox_that_is_gone_go_from_another);
+	tcase_add_test(t, a_step_that_had_its_slot_stays_with_its_mailbox);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -32,7 +32,7 @@ static bool is_refused_by_schema(const char *field, const char *value)
 /* Everything that is ever asked, so that every row is read in every way. */
 static void ask_everything(const char *email)
 {
-	static const enum store_op ops[] = { STORE_WAKE, STORE_TALLY, STORE_CONTROLS,
+	static const enum store_op ops[] = { STORE_WAKE, STORE_UNBIND, STORE_TALLY, STORE_CONTROLS,
 		STORE_OPEN_ATTEMPTS, STORE_SENDS, STORE_LEAD_LIST, STORE_NEXT_DUE,
 		STORE_MAILBOX_USE, STORE_RECOVER, STORE_AUDIT };
 
@@ -42,6 +42,10 @@ static void ask_everything(const char *email)
 		switch ((int)ops[i]) {
 		case STORE_WAKE:
 			r->u.wake.max = 9;
+			break;
+		case STORE_UNBIND:
+			r->u.unbind.campaign = "founders";
+			r->u.unbind.max = 9;
 			break;
 		case STORE_RECOVER:
 			r->u.recover.max = 9;

@@ -88,6 +88,8 @@ START_TEST(a_claim_takes_the_heads_of_its_index)
 	ck_assert(plan_has(&db, STORE_SQL_CLAIM_SEND, "MERGE (UNION ALL)"));
 	ck_assert(!plan_has(&db, STORE_SQL_CLAIM_SEND, "TEMP B-TREE"));
 	ck_assert(!plan_has(&db, STORE_SQL_CLAIM_DRAFT, "TEMP B-TREE"));
+	ck_assert(plan_has(&db, STORE_SQL_STRAYS, "INDEX leads_send (campaign=? AND mailbox=?"));
+	ck_assert(!plan_has(&db, STORE_SQL_STRAYS, "TEMP B-TREE"));
 	ck_assert(plan_has(&db, STORE_SQL_WAKE, "INDEX leads_held"));
 	ck_assert(plan_has(&db, STORE_SQL_LEADS_ODD, "INDEX leads_odd"));
 	store_db_close(&db);
