@@ -264,12 +264,15 @@ static bool is_settled(struct flow_item *it)
 	return false;
 }
 
-/* A mail whose sender is fixed goes from there and nowhere else (case 14). */
+/* A mail whose sender is fixed goes from there and nowhere else (case 14); only when the campaign does
+ * not have that one any more, and the mail answers none from there, from another. */
 static bool is_for(struct flow_item *it, const struct flow_sender *s)
 {
 	const struct store_email *e = &it->claimed->email;
 
 	if (!*e->mailbox || str_eq(e->mailbox, s->address))
+		return true;
+	if (!*e->in_reply_to && !conf_has_mailbox(it->campaign, e->mailbox))
 		return true;
 	it->to = queued(LEAD_STAGE_SEND);
 	it->to.mailbox = e->mailbox;

@@ -56,10 +56,9 @@ static bool make_thread(struct flow_item *it, struct store_email *e)
 /* A new thread keeps the sender that the lead knows, as long as the campaign has it. */
 static const char *usual_sender(const struct flow_item *it)
 {
-	for (size_t i = 0; i < it->campaign->n_mailboxes; i++)
-		if (str_eq(it->campaign->mailboxes[i]->address, it->claimed->lead.mailbox))
-			return it->claimed->lead.mailbox;
-	return "";
+	const char *mailbox = it->claimed->lead.mailbox;
+
+	return conf_has_mailbox(it->campaign, mailbox) ? mailbox : "";
 }
 
 bool flow_draft_make(struct flow_item *it, struct store_email *ret)

@@ -186,6 +186,7 @@ static void apply_plan(void)
 		c->started = flow_has_started(cc);
 		c->paused = flow_is_paused("campaign", cc->name);
 		c->draft_after_ms = 0;
+		c->strays = true;
 		g_hash_table_remove_all(c->feeds);
 	}
 	for (size_t i = 0; i < conf->n_mailboxes; i++) {
@@ -274,6 +275,10 @@ static void item_free(void *p)
 
 void flow_item_end(struct flow_item *it)
 {
+	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
+
+	if (c && it->plan != flow.plan)
+		c->strays = true; /* it may be bound to a mailbox of before the reload */
 	g_hash_table_remove(flow.items, &it->id);
 	flow_sched_soon();
 	if (flow.draining)

@@ -105,6 +105,8 @@ struct flow_campaign {
 		*conf; /* borrowed from flow.plan; NULL: not configured any more */
 	bool started, paused;
 	bool drafting; /* a claim for drafts is under way */
+	bool strays; /* there may be some (strays.c) */
+	bool unbinding; /* they are being looked at */
 	int64_t draft_after_ms; /* wall: nothing to draft before */
 	uint64_t fed; /* counts what came in: a claim's "nothing more" may be out of date */
 	GHashTable *feeds; /* owned: mailbox address -> struct flow_feed, owned */
@@ -154,7 +156,7 @@ extern struct flow_state {
 	GHashTable *items; /* id -> struct flow_item, owned */
 	struct list stages[FLOW_STAGE_GIVE_BACK + 1];
 	uint64_t last_id;
-	size_t claims; /* under way */
+	size_t claims, unbinding; /* under way */
 	int64_t wake_ms; /* wall: the next held lead's time */
 	bool waking;
 	struct flow_stats stats;
@@ -246,6 +248,9 @@ void flow_sched_held_until(int64_t wall_ms); /* a lead was held until then */
 int64_t flow_sched_last_ms(void); /* boot: when the pumps were looked at last */
 void flow_sched_status(struct str *ret); /* ", next 14:32 ali@…" */
 struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbox);
+
+/* strays.c: looks whether leads of C wait for a mailbox that it does not have. */
+void flow_strays_look(struct flow_campaign *c);
 
 /* why.c */
 void flow_why_free(void);

@@ -341,8 +341,10 @@ static void on_settled(struct store_req *r)
 		LOG_S("lead", o->a.lead_id),
 		LOG_S("outcome", store_attempt_name(r->u.outcome.state)));
 	struct flow_campaign *c = flow_campaign_find(o->a.campaign);
-	if (c && sure)
-		flow_sched_feed(c, ""); /* its lead is queued again */
+	if (c && sure) { /* its lead is queued again */
+		c->strays = true;
+		flow_sched_feed(c, "");
+	}
 	open_attempt_free(o);
 	settled();
 }

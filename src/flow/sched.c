@@ -74,6 +74,7 @@ void flow_poke(void)
 
 		c->fed++;
 		c->draft_after_ms = 0;
+		c->strays = true;
 		g_hash_table_remove_all(c->feeds);
 	}
 	flow.wake_ms = 0;
@@ -123,14 +124,6 @@ static void consider(int64_t wall_ms, const char *who)
 	next_who = xstrdup(who);
 }
 
-static bool uses(const struct flow_campaign *c, const struct flow_sender *s)
-{
-	for (size_t i = 0; i < c->conf->n_mailboxes; i++)
-		if (str_eq(c->conf->mailboxes[i]->address, s->address))
-			return true;
-	return false;
-}
-
 /* Ready mails for S: claims for the next campaign in turn that has some; else the moment one has. */
 static void pump_sends(struct flow_sender *s, size_t room, int64_t now)
 {
@@ -138,7 +131,7 @@ static void pump_sends(struct flow_sender *s, size_t room, int64_t now)
 		guint turn = (guint)(s->rotor + i) % flow.campaigns->len;
 		struct flow_campaign *c = flow.campaigns->pdata[turn];
 
-		if (!flow_campaign_may_send(c) || !uses(c, s) ||
+		if (!flow_campaign_may_send(c) || !conf_has_mailbox(c->conf, s->address) ||
 			flow_sched_feed_of(c, s->address)->send_after_ms > now)
 			continue;
 		s->rotor = turn + 1;
@@ -199,7 +192,7 @@ static void look_ahead(int64_t now)
 		for (guint k = 0; flow_campaign_may_send(c) && k < flow.senders->len; k++) {
 			struct flow_sender *s = flow.senders->pdata[k];
 
-			if (uses(c, s))
+			if (conf_has_mailbox(c->conf, s->address))
 				consider(opens_at(c, s, now), s->address);
 		}
 	}
@@ -216,7 +209,7 @@ static bool knows_mailboxes(void)
 
 static bool is_quiet(void)
 {
-	return knows_mailboxes() && !flow.claims && !flow.waking &&
+	return knows_mailboxes() && !flow.claims && !flow.waking && !flow.unbinding &&
 	       !g_hash_table_size(flow.items) && !flow_record_is_settling() && !flow.store_down;
 }
 
@@ -246,6 +239,8 @@ static void run(void *arg)
 		return;
 	}
 	wake_held(now);
+	for (guint i = 0; i < flow.campaigns->len; i++)
+		flow_strays_look(flow.campaigns->pdata[i]);
 	for (guint i = 0; i < flow.senders->len; i++) {
 		struct flow_sender *s = flow.senders->pdata[i];
 		size_t room = mailbox_room(s->mailbox, NULL, NULL);

@@ -89,6 +89,9 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
  * lead must not stay at the head of its mailbox's line. */
 static void not_reserved(struct flow_item *it, const struct store_req *r)
 {
+	const struct store_email *e = &it->claimed->email;
+	bool was_elsewhere = e->date_ms && !str_eq(e->mailbox, it->sender->address);
+
 	flow_sender_leave(it);
 	it->to = (struct store_lead_to){
 		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
@@ -102,7 +105,9 @@ static void not_reserved(struct flow_item *it, const struct store_req *r)
 		if (r->err == CM_EBUSY)
 			it->to.due_ms = clock_wall_ms() + CLOCK_MINUTE_MS;
 		else
-			flow_draft_hold(it, LEAD_REASON_BAD_RECORD, r->why);
+			flow_draft_hold(it,
+				was_elsewhere ? LEAD_REASON_THREAD_UNKNOWN : LEAD_REASON_BAD_RECORD,
+				r->why);
 	}
 	flow_advance(it, FLOW_RETURN);
 }

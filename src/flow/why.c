@@ -24,6 +24,8 @@ struct question {
 	struct due {
 		const char *campaign;
 		int64_t draft_ms, send_ms, wake_ms, due_now;
+		struct store_stray *strays; /* n_strays */
+		size_t n_strays;
 	} * due;
 	size_t n_due;
 	struct lead *lead; /* the subject is an address */
@@ -154,14 +156,26 @@ static void add_due(struct question *q, const struct due *d, const char *subject
 
 	if (d->due_now)
 		return;
-	if (n)
+	for (size_t i = 0; i < d->n_strays; i++)
+		n -= d->strays[i].n;
+	if (n > 0)
 		add(q, subject, "step_not_due", false, next, "%s wait%s for the next step",
 			leads(q, n), n == 1 ? "s" : "");
 	else if (next != CLOCK_NEVER_MS)
 		add(q, subject, "step_not_due", false, next, "only held leads are left");
-	else
+	else if (!queued_of(q, d->campaign))
 		add(q, subject, "step_not_due", false, CLOCK_NEVER_MS,
 			"no lead waits: `coldmailctl leads import`");
+}
+
+/* Leads for whom no other mailbox may write. */
+static void add_strays(struct question *q, const struct due *d, const char *subject)
+{
+	for (size_t i = 0; i < d->n_strays; i++)
+		if (d->strays[i].n)
+			add(q, subject, "thread_mailbox_unavailable", true, CLOCK_NEVER_MS,
+				"%s can only be written to from %s: give it back to the campaign",
+				leads(q, d->strays[i].n), d->strays[i].mailbox);
 }
 
 /* The mailboxes of C: one that is open opens all; else the first to open counts. Returns 1 + its index,
@@ -224,12 +238,24 @@ static void add_campaign(struct question *q, const struct due *d)
 	if (c->paused)
 		add(q, subject, "campaign_paused", false, CLOCK_NEVER_MS,
 			"`coldmailctl resume campaign %s`", d->campaign);
+	bool others = d->due_now || earlier(d->draft_ms, d->send_ms) != CLOCK_NEVER_MS;
+	if (!q->lead && !others)
+		add_strays(q, d, subject);
 	if (!q->lead)
 		add_due(q, d, subject);
 	size_t end = q->n;
 	weigh(q, first, end, add_mailboxes(q, c->conf));
+	if (!q->lead && others)
+		add_strays(q, d, subject);
 	if (!q->lead)
 		add_holds(q, d, subject);
+}
+
+static bool is_stray(const struct lead *l)
+{
+	const struct conf_campaign *c = conf_find_campaign(flow.plan->conf, l->campaign);
+
+	return c && *l->mailbox && !conf_has_mailbox(c, l->mailbox);
 }
 
 static void add_lead(struct question *q)
@@ -252,6 +278,10 @@ static void add_lead(struct question *q)
 	case LEAD_QUEUED:
 		if (l->due_ms > clock_wall_ms())
 			add(q, subject, "step_not_due", false, l->due_ms, "step %s", l->step);
+		else if (l->stage == LEAD_STAGE_SEND && is_stray(l))
+			add(q, subject, "thread_mailbox_unavailable", true, CLOCK_NEVER_MS,
+				"only %s can write to it: give it back to the campaign",
+				l->mailbox);
 		break;
 	}
 }
@@ -343,6 +373,16 @@ static void on_tally(struct store_req *r)
 	got_one(q);
 }
 
+static void keep_strays(struct question *q, struct due *d, const struct store_req *r)
+{
+	d->n_strays = r->u.next_due.n_strays;
+	d->strays = mem_arena_get(&q->arena, d->n_strays * sizeof *d->strays);
+	for (size_t i = 0; i < d->n_strays; i++) {
+		d->strays[i] = r->u.next_due.strays[i];
+		d->strays[i].mailbox = mem_arena_dup(&q->arena, d->strays[i].mailbox);
+	}
+}
+
 static void on_next_due(struct store_req *r)
 {
 	struct question *q = question_of(r);
@@ -356,6 +396,8 @@ static void on_next_due(struct store_req *r)
 		d->send_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.send_ms;
 		d->wake_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.wake_ms;
 		d->due_now = r->err ? 0 : r->u.next_due.due_now;
+		if (!r->err)
+			keep_strays(q, d, r);
 	}
 	got_one(q);
 }
@@ -364,12 +406,17 @@ static void ask_campaign(struct question *q, const char *name)
 {
 	struct store_req *r = store_req_new(STORE_NEXT_DUE, on_next_due, q->id, NULL);
 	struct due *all = mem_arena_get(&q->arena, (q->n_due + 1) * sizeof *all);
+	const struct conf_campaign *cc = conf_find_campaign(flow.plan->conf, name);
 
 	if (q->n_due)
 		memcpy(all, q->due, q->n_due * sizeof *all);
 	q->due = all;
 	q->due[q->n_due++].campaign = mem_arena_dup(&q->arena, name);
 	r->u.next_due.campaign = mem_arena_dup(&r->arena, name);
+	if (cc) {
+		r->u.next_due.mailboxes = conf_mailbox_names(cc, &r->arena);
+		r->u.next_due.n_mailboxes = cc->n_mailboxes;
+	}
 	q->waiting++;
 	store_send(r);
 }
@@ -382,6 +429,8 @@ static void on_lead(struct store_req *r)
 		q->lead = mem_arena_get(&q->arena, sizeof *q->lead);
 		*q->lead = r->u.get.lead;
 		q->lead->email = mem_arena_dup(&q->arena, q->lead->email);
+		q->lead->campaign = mem_arena_dup(&q->arena, q->lead->campaign);
+		q->lead->mailbox = mem_arena_dup(&q->arena, q->lead->mailbox);
 		q->lead->step = mem_arena_dup(&q->arena, q->lead->step);
 		q->lead->error = mem_arena_dup(&q->arena, q->lead->error);
 		if (q->lead->state == LEAD_QUEUED && *r->u.get.lead.campaign)

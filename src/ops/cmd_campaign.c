@@ -32,6 +32,15 @@ static void add_counts(cJSON *o, const struct ops_survey *s, const char *name)
 	cJSON_AddItemToObject(o, "ended", ops_tally_reasons(s, name, LEAD_ENDED));
 }
 
+static void add_strays(cJSON *o, const struct ops_due *due)
+{
+	cJSON *strays = cJSON_AddObjectToObject(o, "thread_mailbox_unavailable");
+
+	for (size_t i = 0; i < due->n_strays; i++)
+		if (due->strays[i].n)
+			ops_json_whole(strays, due->strays[i].mailbox, due->strays[i].n);
+}
+
 static cJSON *campaign(const struct ops_survey *s, const struct conf_campaign *cc)
 {
 	const struct ops_due *due = ops_due_of(s, cc->name);
@@ -42,6 +51,7 @@ static cJSON *campaign(const struct ops_survey *s, const struct conf_campaign *c
 	add_counts(o, s, cc->name);
 	if (due) {
 		ops_json_whole(o, "due_now", due->due_now);
+		add_strays(o, due);
 		ops_json_coming(o, "next_due", due->next_ms);
 		ops_json_time(o, "next_wake", due->wake_ms);
 	}

@@ -128,6 +128,8 @@ struct ops_due { /* of a configured campaign */
 	int64_t next_ms; /* wall; CLOCK_NEVER_MS: nothing is queued */
 	int64_t wake_ms; /* the first hold to end; CLOCK_NEVER_MS: none */
 	int64_t due_now;
+	const struct store_stray *strays; /* n_strays */
+	size_t n_strays;
 };
 struct ops_survey {
 	int err; /* the first failure; then the rest is what could be learned */
@@ -149,8 +151,8 @@ int64_t ops_tally_all(const struct ops_survey *s, const char *campaign);
 cJSON *ops_tally_reasons(const struct ops_survey *s, const char *campaign, enum lead_state state);
 const struct ops_due *ops_due_of(const struct ops_survey *s, const char *campaign); /* or NULL */
 
-/* campaigns: [{name, state, leads{}, held{}, ended{}, due_now, next_due, next_wake, steps[],
- * mailboxes[], per_day, bound_by, next_mail, finish}] */
+/* campaigns: [{name, state, leads{}, held{}, ended{}, due_now, thread_mailbox_unavailable{},
+ * next_due, next_wake, steps[], mailboxes[], per_day, bound_by, next_mail, finish}] */
 void ops_json_campaigns(cJSON *o, const struct ops_survey *s);
 const char *ops_campaign_state(const struct conf_campaign *cc); /* not_started, paused, running */
 

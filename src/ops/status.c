@@ -55,9 +55,31 @@ static enum health judge_mailboxes(cJSON *reasons)
 	return !throttled ? HEALTHY : throttled == n ? UNHEALTHY : DEGRADED;
 }
 
+static bool judge_strays(const struct ops_survey *s, cJSON *reasons)
+{
+	bool matters = false;
+
+	for (size_t i = 0; i < s->n_due; i++) {
+		for (size_t k = 0; k < s->due[i].n_strays; k++) {
+			const struct store_stray *stray = &s->due[i].strays[k];
+
+			if (!stray->n)
+				continue;
+			add_reason(reasons,
+				"campaign %s: %" PRId64 " lead%s for %s, which it lacks",
+				s->due[i].campaign, stray->n, stray->n == 1 ? " waits" : "s wait",
+				stray->mailbox);
+			matters = true;
+		}
+	}
+	return matters;
+}
+
 /* What somebody should look at, although mails go out. */
 static bool judge_matters(const struct ops_survey *s, const struct flow_stats *f, cJSON *reasons)
 {
+	bool strays = judge_strays(s, reasons);
+
 	if (f->draining)
 		add_reason(reasons, "draining: nothing new is sent, %zu mail%s under way",
 			f->in_flight, f->in_flight == 1 ? " is" : "s are");
@@ -69,7 +91,7 @@ static bool judge_matters(const struct ops_survey *s, const struct flow_stats *f
 	if (s->uncertain)
 		add_reason(reasons, "%" PRId64 " mail%s uncertain", s->uncertain,
 			s->uncertain == 1 ? " is" : "s are");
-	return f->draining || ops_reload_failure() || f->unrecorded || s->uncertain;
+	return strays || f->draining || ops_reload_failure() || f->unrecorded || s->uncertain;
 }
 
 static enum health judge(const struct ops_survey *s, cJSON *reasons)

@@ -188,7 +188,10 @@ static bool is_waiting_for_somebody(const cJSON *c)
 
 	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(c,
 					 "held")) if (!str_eq(held->string, deferred)) return true;
-	return number(c, "due_now") > 0 || str_eq(text(c, "state"), "not_started");
+	return number(c, "due_now") > 0 ||
+	       cJSON_GetArraySize(
+		       cJSON_GetObjectItemCaseSensitive(c, "thread_mailbox_unavailable")) ||
+	       str_eq(text(c, "state"), "not_started");
 }
 
 /* What this run was about: with virtual time, weeks. */

@@ -61,6 +61,18 @@ static void take_tally(struct survey *v, const struct store_req *r)
 	v->s.n_tally = r->u.tally.n;
 }
 
+static void take_strays(struct survey *v, struct ops_due *d, const struct store_req *r)
+{
+	struct store_stray *s = mem_arena_get(&v->arena, r->u.next_due.n_strays * sizeof *s);
+
+	for (size_t i = 0; i < r->u.next_due.n_strays; i++) {
+		s[i] = r->u.next_due.strays[i];
+		s[i].mailbox = mem_arena_dup(&v->arena, s[i].mailbox);
+	}
+	d->strays = s;
+	d->n_strays = r->u.next_due.n_strays;
+}
+
 static void take_due(struct survey *v, const struct store_req *r)
 {
 	const int64_t draft = r->u.next_due.draft_ms, send = r->u.next_due.send_ms;
@@ -73,6 +85,7 @@ static void take_due(struct survey *v, const struct store_req *r)
 		d->next_ms = draft < send ? draft : send;
 		d->wake_ms = r->u.next_due.wake_ms;
 		d->due_now = r->u.next_due.due_now;
+		take_strays(v, d, r);
 	}
 }
 
@@ -118,6 +131,8 @@ static void ask_due(struct survey *v, const struct conf *conf)
 			.wake_ms = CLOCK_NEVER_MS,
 		};
 		r->u.next_due.campaign = mem_arena_dup(&r->arena, conf->campaigns[i].name);
+		r->u.next_due.mailboxes = conf_mailbox_names(&conf->campaigns[i], &r->arena);
+		r->u.next_due.n_mailboxes = conf->campaigns[i].n_mailboxes;
 		store_send(r);
 	}
 }

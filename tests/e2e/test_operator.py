@@ -11,6 +11,9 @@ from fake_smtp import FakeSmtp
 from support import wait_until
 
 
+HOUR = 3600 * 1000
+
+
 def binding(coldmail, *subject):
     return [r["reason"] for r in coldmail.ctl("why", *subject) if r["binds"]]
 
@@ -218,6 +221,63 @@ def test_a_removed_mailbox_finishes_its_mail(tmp_path):
         coldmail.wait_sent(4)
         assert coldmail.stop() == 0
         assert [m.sender for m in server.mails()].count(ALI) == 1
+        oracle.check(coldmail, server.mails())
+
+
+def test_case_14_leads_of_a_removed_mailbox_go_from_another_but_for_answers(tmp_path):
+    """Who has had no mail from it is written to by another one; a thread waits, and `why` says so."""
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on rcpt to lead0@* times 1 do reply 451 4.7.1 Greylisted"]
+    ) as server:
+
+        def sections(*addresses):
+            steps = campaign(mailboxes=addresses, steps=("intro", "nudge"), after="2h")
+            return *(mailbox(a, server.port) for a in addresses), steps
+
+        with Coldmail(tmp_path, *sections(ALI)) as coldmail:
+            coldmail.import_leads(addresses(2))
+            coldmail.start()
+            coldmail.wait_sent(1)
+            coldmail.wait_for("SELECT count(*) FROM leads WHERE reason = 'smtp_deferred'", 1)
+            coldmail.configure(*sections(BEA))
+            coldmail.ctl("reload")
+            with coldmail.database(write=True) as db:
+                db.execute("UPDATE leads SET until = min(until, 1), due = due - ?", (2 * HOUR,))
+            coldmail.import_leads(addresses(2))  # nothing new, but it makes the daemon look
+            coldmail.wait_sent(2)
+            assert [m.sender for m in server.mails()] == [ALI, BEA]
+            wait_until(
+                lambda: "thread_mailbox_unavailable" in [r["reason"] for r in coldmail.ctl("why")],
+                what="why says so",
+            )
+            assert binding(coldmail) == ["step_not_due"]  # of the other one
+            assert binding(coldmail, "lead1@take.example") == ["thread_mailbox_unavailable"]
+            assert f"1 lead waits for {ALI}" in str(coldmail.status()["reasons"])
+            assert coldmail.stop() == 0
+            assert coldmail.run_until_idle()[0] == 75
+            coldmail.configure(*sections(BEA, ALI))
+            assert coldmail.run_until_idle()[0] == 0
+            assert [m.sender for m in server.mails()] == [ALI, BEA, ALI]
+            oracle.check(coldmail, server.mails())
+
+
+def test_case_14_a_mail_that_may_be_out_goes_from_no_other_mailbox(tmp_path):
+    with FakeSmtp(
+        tmp_path / "smtp", rules=["on dot times 1 do reply 451 4.7.1 Not now"]
+    ) as server, Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM leads WHERE reason = 'smtp_deferred'", 1)
+        assert coldmail.stop() == 0
+        coldmail.configure(mailbox(BEA, server.port), campaign(mailboxes=(BEA,)))
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE leads SET until = 1")
+        status, summary = coldmail.run_until_idle()
+        assert status == 75 and "thread_mailbox_unavailable" in summary
+        with coldmail.database(write=True) as db:  # somebody forgets where it was
+            db.execute("UPDATE leads SET mailbox = ''")
+        assert coldmail.run_until_idle()[0] == 75
+        assert coldmail.states() == {("held", "thread_unknown"): 1} and not server.mails()
         oracle.check(coldmail, server.mails())
 
 
