@@ -145,9 +145,9 @@ static int start(const struct ctl *c)
 {
 	const char *campaign = c->args[0];
 	cJSON *in, *answer = NULL;
-	int status = 0;
+	int status = ctl_check_campaign(c, campaign);
 
-	if (!c->json && (!c->yes || c->dry_run)) {
+	if (!status && !c->json && (!c->yes || c->dry_run)) {
 		ctl_print_outlook(c, campaign);
 		status = show_previews(c, campaign);
 	}
@@ -206,7 +206,7 @@ static int pause_it(const struct ctl *c)
 
 static int resume_it(const struct ctl *c)
 {
-	return set_paused(c, "resume", "not paused");
+	return set_paused(c, "resume", "running again");
 }
 
 #define WHAT "WHAT is all, campaign NAME or mailbox ADDRESS."

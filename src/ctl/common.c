@@ -52,7 +52,30 @@ void ctl_print_voids(const cJSON *answer)
 	putchar('\n');
 }
 
-static void print_campaign(const cJSON *o, const char *now)
+int ctl_check_campaign(const struct ctl *c, const char *name)
+{
+	cJSON *answer = NULL;
+	const cJSON *o;
+	int status = ctl_ask(c, "campaigns", NULL, &answer);
+
+	if (status)
+		return status;
+	status = CM_EXIT_NO;
+	cJSON_ArrayForEach(o, ctl_get(answer, "campaigns"))
+	{
+		const char *state = ctl_text(o, "state");
+
+		if (str_eq(ctl_text(o, "name"), name) && !str_eq(state, "gone") &&
+			!str_eq(state, "none"))
+			status = 0;
+	}
+	if (status)
+		ctl_error("no campaign \"%s\"; coldmailctl campaigns lists them", name);
+	cJSON_Delete(answer);
+	return status;
+}
+
+static void print_campaign(const cJSON *o, const char *now, bool is_start)
 {
 	const char *name = ctl_text(o, "name"), *state = ctl_text(o, "state");
 	int64_t waiting = ctl_whole(ctl_get(o, "leads"), "queued");
@@ -66,12 +89,12 @@ static void print_campaign(const cJSON *o, const char *now)
 	if (waiting)
 		printf("; the last mail about %s", str_z(&finish));
 	printf(".\n");
-	if (str_eq(state, "not_started"))
+	if (str_eq(state, "not_started") && !is_start)
 		printf("It has not been started, and sends nothing before: coldmailctl start %s\n",
 			name);
 	else if (str_eq(state, "paused"))
 		printf("It is paused: coldmailctl resume campaign %s\n", name);
-	else if (waiting)
+	else if (waiting && !is_start)
 		printf("The next mail is due %s.\n", str_z(&next));
 	str_done(&next);
 	str_done(&finish);
@@ -92,7 +115,8 @@ void ctl_print_outlook(const struct ctl *c, const char *campaign)
 		if (str_eq(state, "gone") || str_eq(state, "none"))
 			continue;
 		if (campaign ? str_eq(ctl_text(o, "name"), campaign) : waiting > 0)
-			print_campaign(o, ctl_text(answer, "now"));
+			print_campaign(
+				o, ctl_text(answer, "now"), str_eq(c->command->words, "start"));
 	}
 	cJSON_Delete(answer);
 }

@@ -64,6 +64,13 @@ const char *ctl_option(const struct ctl *c, const char *name); /* the last one g
 bool ctl_option_whole(const struct ctl *c, const char *name, int64_t fallback, int64_t *ret);
 void ctl_help(const struct ctl_command *cmd); /* NULL: of all */
 
+/* ---- leads.c ------------------------------------------------------------------------------------ */
+
+/* The columns of an export that tell where a lead stands, and are no part of it; ended by NULL. A
+ * column of the user's with such a name is exported with CTL_EXTRA before it. */
+extern const char *const ctl_own_columns[];
+#define CTL_EXTRA "extra_"
+
 /* ---- client.c: asking -------------------------------------------------------------------------- */
 
 /* Asks COMMAND with IN (taken; NULL: nothing to say). 0: *RET is the caller's answer. Otherwise the
@@ -131,6 +138,8 @@ void ctl_put(cJSON *o, const char *key, const char *text); /* nothing when it is
 cJSON *ctl_change(const struct ctl *c);
 /* What was stopped on the way, and what could not be any more. */
 void ctl_print_voids(const cJSON *answer);
+/* Is NAME a campaign of the configuration? 0, or the exit status after having said no. */
+int ctl_check_campaign(const struct ctl *c, const char *name) __attribute__((warn_unused_result));
 /* One line about each campaign: how many leads, how many a day, what is missing to begin. */
 void ctl_print_outlook(const struct ctl *c, const char *campaign);
 /* A question on the terminal; true for yes. --yes: true without asking. */

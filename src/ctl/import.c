@@ -50,6 +50,7 @@ struct import {
 	int64_t counts[N_RESULTS], n_rows;
 	cJSON *problems; /* owned: [{file, line, result, text}] */
 	bool shows_bar;
+	bool is_export; /* the file is one that `leads export` wrote */
 	int64_t started_us, drawn_us;
 };
 
@@ -134,17 +135,32 @@ static int send_batch(struct import *im)
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-/* The name that the column has after --map FROM=TO. */
-static const char *mapped(const struct ctl *c, const char *column)
+static bool is_own(const char *column)
+{
+	for (size_t i = 0; ctl_own_columns[i]; i++)
+		if (str_eq(ctl_own_columns[i], column))
+			return true;
+	return false;
+}
+
+/* The name that the column has after --map FROM=TO, or before it was exported; NULL: it is not the
+ * lead's, but tells where the lead stood. */
+static const char *mapped(const struct import *im, const char *column)
 {
 	const char *map;
 
-	for (int i = 0; (map = ctl_option_at(c, "map", i)); i++) {
+	for (int i = 0; (map = ctl_option_at(im->c, "map", i)); i++) {
 		size_t n = strcspn(map, "=");
 
 		if (strlen(column) == n && !strncasecmp(map, column, n))
 			return map + n + 1;
 	}
+	if (!im->is_export)
+		return column;
+	if (is_own(column))
+		return NULL;
+	if (str_starts(column, CTL_EXTRA) && is_own(column + strlen(CTL_EXTRA)))
+		return column + strlen(CTL_EXTRA);
 	return column;
 }
 
@@ -156,10 +172,12 @@ static void add_row(struct import *im, const struct lead_record *record)
 	for (size_t i = 0; i < record->n_vars; i++) {
 		const struct lead_var *v = &record->vars[i];
 
+		const char *name = mapped(im, v->name);
+
 		/* An empty field says nothing, and sending it would. */
-		if (!*v->value)
+		if (!*v->value || !name)
 			continue;
-		cJSON_AddStringToObject(vars, mapped(im->c, v->name), v->value);
+		cJSON_AddStringToObject(vars, name, v->value);
 		im->batch_bytes += strlen(v->name) + strlen(v->value) + 8;
 	}
 	cJSON_AddItemToArray(im->rows, row);
@@ -332,6 +350,21 @@ static int check_columns(const struct import *im)
 	return wrong || !has_email ? CM_EXIT_USAGE : 0;
 }
 
+/* One such column may be the user's own, as the state an address is in; most of them are not. */
+static void recognise_export(struct import *im)
+{
+	size_t n = 0, n_own = 0;
+
+	for (; ctl_own_columns[n]; n++)
+		n_own += has_column(im, ctl_own_columns[n], strlen(ctl_own_columns[n]));
+	im->is_export = n_own > n / 2;
+	if (im->is_export)
+		fprintf(stderr,
+			"%s is an export: where its leads stood (state, step, due …) is not "
+			"imported\n",
+			im->file);
+}
+
 static int open_reader(struct import *im, const struct str *data)
 {
 	char *why = NULL;
@@ -360,12 +393,16 @@ static int import(const struct ctl *c)
 	im.n_bytes = data.len;
 	if (!status)
 		status = open_reader(&im, &data);
+	if (!status && ctl_option(c, "campaign"))
+		status = ctl_check_campaign(c, ctl_option(c, "campaign"));
 	if (!status) {
+		recognise_export(&im);
 		signal(SIGINT, on_interrupt);
 		status = read_all(&im);
 		end_bar(&im);
 		print_end(&im, status);
-		if (!status && interrupted)
+		if (!status &&
+			(interrupted || (im.n_rows && im.counts[RESULT_INVALID] == im.n_rows)))
 			status = CM_EXIT_NO;
 	}
 	lead_reader_free(im.reader);

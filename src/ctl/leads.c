@@ -123,7 +123,9 @@ static void show_sends(const cJSON *attempts)
 		str_addf(&line, "  %s by %s: %s", ctl_text(a, "step"), ctl_text(a, "mailbox"),
 			ctl_text(a, "outcome"));
 		if (ctl_whole(a, "code"))
-			str_addf(&line, " %" PRId64 " ", ctl_whole(a, "code"));
+			str_addf(&line, " %" PRId64, ctl_whole(a, "code"));
+		if (*ctl_text(a, "reply"))
+			str_addc(&line, ' ');
 		ctl_add_safe(&line, ctl_text(a, "reply"));
 		printf("  %s\n", str_z(&line));
 		str_done(&line);
@@ -235,7 +237,7 @@ static const char *const known_columns[] = { "email", "campaign",
 	LEAD_COLUMNS(X)
 #undef X
 		NULL };
-static const char *const own_columns[] = { "state", "reason", "until", "status", "stage", "step",
+const char *const ctl_own_columns[] = { "state", "reason", "until", "status", "stage", "step",
 	"last_step", "due", "mailbox", "n_sent", "last_sent_at", "created_at", "error_message",
 	NULL };
 
@@ -297,8 +299,8 @@ static void export_row(const cJSON *lead, void *arg)
 		print_value(ctl_get(lead, known_columns[i]), !i);
 	for (size_t i = 0; i < e->n; i++)
 		print_value(ctl_get(ctl_get(lead, "extra"), e->names[i]), false);
-	for (size_t i = 0; own_columns[i]; i++)
-		print_value(ctl_get(lead, own_columns[i]), false);
+	for (size_t i = 0; ctl_own_columns[i]; i++)
+		print_value(ctl_get(lead, ctl_own_columns[i]), false);
 	putchar('\n');
 }
 
@@ -310,14 +312,14 @@ static void export_heading(const struct extras *e)
 	for (size_t i = 0; i < e->n; i++) {
 		bool taken = false;
 
-		for (size_t k = 0; own_columns[k]; k++)
-			taken |= str_eq(own_columns[k], e->names[i]);
-		char *name = xasprintf("%s%s", taken ? "extra_" : "", e->names[i]);
+		for (size_t k = 0; ctl_own_columns[k]; k++)
+			taken |= str_eq(ctl_own_columns[k], e->names[i]);
+		char *name = xasprintf("%s%s", taken ? CTL_EXTRA : "", e->names[i]);
 		print_field(name, false);
 		free(name);
 	}
-	for (size_t i = 0; own_columns[i]; i++)
-		print_field(own_columns[i], false);
+	for (size_t i = 0; ctl_own_columns[i]; i++)
+		print_field(ctl_own_columns[i], false);
 	putchar('\n');
 }
 

@@ -112,7 +112,7 @@ static int sends(const struct ctl *c)
 	ctl_table_init(&table, uncertain ? uncertain_headings : headings);
 	status = for_each_send(c, last, uncertain ? uncertain_row : send_row, &table);
 	if (!status && !table.n)
-		puts("nothing was sent");
+		puts(uncertain ? "nothing is uncertain" : "nothing was sent");
 	else if (!status)
 		ctl_table_print(&table);
 	if (table.n && uncertain)
@@ -261,7 +261,8 @@ const struct ctl_command ctl_commands_ledger[] = {
 				"only sent, uncertain, refused, released, not_sent or reserved "
 				"ones" } },
 		NULL },
-	{ "resolve", "ID", 1, 1, "settle an uncertain send; ID as sends shows it", resolve, 0,
+	{ "resolve", "ID", 1, 1,
+		"settle an uncertain send; ID as sends --outcome uncertain shows it", resolve, 0,
 		{ { "sent", NULL, "it was sent: its Message-ID is in the Sent folder" },
 			{ "not-sent", NULL, "it was not: the step is due again" } },
 		"coldmailctl sends --outcome uncertain lists what is to be settled, each with the\n"

@@ -20,9 +20,10 @@
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
 
-#define POLL_MS     20
-#define WAIT_MS     (20 * CLOCK_SECOND_MS) /* for a store to open */
-#define WAIT_END_MS (20 * CLOCK_SECOND_MS)
+#define POLL_MS      20
+#define WAIT_MS      (20 * CLOCK_SECOND_MS) /* for a store to open */
+#define WAIT_BUSY_MS CLOCK_SECOND_MS /* for whoever has the store to answer, or let go */
+#define WAIT_END_MS  (20 * CLOCK_SECOND_MS)
 
 static struct {
 	pid_t pid; /* 0: none */
@@ -124,14 +125,19 @@ void ctl_maintenance_stop(void)
 
 static int exit_of(int status)
 {
-	if (WIFEXITED(status) && WEXITSTATUS(status))
-		return WEXITSTATUS(status) == CM_EXIT_CONFIG ? CM_EXIT_CONFIG : CM_EXIT_UNAVAILABLE;
-	return CM_EXIT_UNAVAILABLE;
+	switch (WIFEXITED(status) ? WEXITSTATUS(status) : 0) {
+	case CM_EXIT_CONFIG:
+		return CM_EXIT_CONFIG;
+	case CM_EXIT_TEMPFAIL:
+		return CM_EXIT_NO; /* there is a store, and somebody else has it */
+	default:
+		return CM_EXIT_UNAVAILABLE;
+	}
 }
 
 int ctl_maintenance_start(const struct ctl *c, bool (*ready)(const struct ctl *c))
 {
-	int64_t left = WAIT_MS;
+	int64_t left = WAIT_MS, left_busy = WAIT_BUSY_MS;
 	int status = 0;
 
 	while (left > 0) {
@@ -143,9 +149,11 @@ int ctl_maintenance_start(const struct ctl *c, bool (*ready)(const struct ctl *c
 		if (!wait_end(POLL_MS, &status))
 			continue;
 		/* Another command has the store, or a daemon is about to be there: it may be
-		 * over, or answer, in a moment. */
+		 * over, or answer, in a moment. Whoever has no socket will not. */
 		bool busy = WIFEXITED(status) && WEXITSTATUS(status) == CM_EXIT_TEMPFAIL;
-		if (!busy || left <= POLL_MS) {
+		if (!ctl_is_running(c))
+			left_busy -= 11 * POLL_MS;
+		if (!busy || left_busy <= 0 || left <= POLL_MS) {
 			forget(true);
 			return exit_of(status);
 		}

@@ -127,6 +127,16 @@ def test_commands_at_once_without_a_daemon_wait_for_each_other(coldmail):
             one.returncode == 69 and "coldmail" in err, (one.returncode, out, err)
 
 
+def test_a_store_that_another_process_has_is_said_at_once(coldmail):
+    coldmail.import_leads(addresses(1))
+    coldmail.start()
+    coldmail.socket.unlink()
+    began = time.monotonic()
+    done = run(coldmail, "leads", "list")
+    assert done.returncode == 1 and "another process uses this store" in done.stderr, done
+    assert time.monotonic() - began < 8
+
+
 def test_a_broken_configuration_passes_through(coldmail):
     coldmail.configure("mailbox { }\nnonsense = 1\n")
     done = coldmail.ctl("leads", "list", status=None)
@@ -259,6 +269,16 @@ def test_a_check_of_an_import_stores_nothing(coldmail):
     assert coldmail.ctl("leads", "list") == []
 
 
+def test_what_is_no_campaign_is_said_before_anything_is_done(coldmail):
+    for words in (["leads", "import", "-", "--campaign", "nosuch"], ["start", "nosuch"]):
+        done = run(coldmail, *words, data="email\na@x.example\n")
+        assert done.returncode == 1 and not done.stdout
+        assert done.stderr.startswith('coldmailctl: no campaign "nosuch"')
+        assert done.stderr.count("\n") == 1
+    done = run(coldmail, "leads", "import", "-", "--campaign", "founders", data="email\nbad\n")
+    assert done.returncode == 1, "nothing of it was valid"
+
+
 def test_columns_can_be_renamed_and_a_missing_one_is_named(coldmail):
     data = "Kontakt;Vorname\n" "a@x.example;Ann\n"
     plain = data.replace(";", ",")
@@ -328,7 +348,9 @@ def test_an_export_can_be_imported_elsewhere(coldmail, tmp_path, server):
                and r["first_name"] == "Zoë" for r in exported)
     with Coldmail(tmp_path / "other", mailbox(ALI, server.port), campaign()) as other:
         again = run(other, "leads", "import", "-", data=done.stdout)
-        assert "1203 added" in again.stdout, again
+        assert "1203 added" in again.stdout and "is an export" in again.stderr, again
+        lead = other.ctl("leads", "show", rows[0]["email"])["lead"]
+        assert lead["extra"] == {"state": "TX", "notes": 'a, "b"\nc'}, "nothing of where it stood"
     lines = run(coldmail, "--json", "leads", "export").stdout.splitlines()
     assert len(lines) == 1203 and json.loads(lines[0])["extra"]["state"] == "TX"
 
