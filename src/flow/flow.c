@@ -107,6 +107,15 @@ bool flow_check(const struct conf *c, struct str *ret_problems)
 	size_t before = ret_problems->len;
 
 	flow_plan_unref(plan_new(c, ret_problems));
+	for (size_t i = 0; flow.fast_forward && i < c->n_mailboxes; i++) {
+		const struct conf_mailbox *m = &c->mailboxes[i];
+
+		if (!m->is_loopback)
+			str_addf(ret_problems,
+				"%s:%d: --fast-forward is under way, and %s is not a server on "
+				"loopback\n",
+				m->file, m->line, m->smtp);
+	}
 	return ret_problems->len == before;
 }
 

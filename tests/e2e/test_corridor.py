@@ -10,6 +10,7 @@ import pytest
 import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
+from support import wait_until
 
 STEPS = ("intro", "nudge", "last")
 
@@ -172,6 +173,20 @@ def test_fast_forward_is_for_loopback_only(tmp_path):
     coldmail.spawn("--until-idle", "--fast-forward")
     assert coldmail.wait() == 64 and "loopback" in coldmail.tail()
     assert not coldmail.store.exists()
+
+
+def test_fast_forward_stays_on_loopback_after_a_reload(tmp_path):
+    real = mailbox(BEA).replace("127.0.0.1:0", "192.0.2.1:25")
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot do silence"]) as server, Coldmail(
+        tmp_path / "run", mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.spawn("--until-idle", "--fast-forward")
+        wait_until(lambda: coldmail.events("ready") and coldmail.socket.exists(), what="it works")
+        coldmail.configure(mailbox(ALI, server.port), real, campaign())
+        refused = coldmail.ctl("reload", status=None)
+        assert refused.returncode == 78 and "192.0.2.1" in refused.stderr + refused.stdout
+        assert len(coldmail.status()["mailboxes"]) == 1
 
 
 def test_case_60_a_configuration_without_a_campaign_runs_and_says_so(tmp_path):
