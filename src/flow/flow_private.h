@@ -245,6 +245,8 @@ void flow_sched_soon(void); /* run the pumps at the end of this turn */
 void flow_sched_feed(struct flow_campaign *c, const char *mailbox); /* "" : every mailbox */
 void flow_sched_draft_at(struct flow_campaign *c, int64_t wall_ms); /* due for a draft then */
 void flow_sched_held_until(int64_t wall_ms); /* a lead was held until then */
+void flow_sched_in_vain(void); /* a mailbox found no server for what is due */
+void flow_sched_reached(void); /* an attempt came to its end: there is one */
 int64_t flow_sched_last_ms(void); /* boot: when the pumps were looked at last */
 void flow_sched_status(struct str *ret); /* ", next 14:32 ali@…" */
 struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbox);

@@ -151,6 +151,7 @@ static void on_outcome(struct store_req *r)
 	else
 		log_send(r, it);
 	count(r->u.outcome.state);
+	flow_sched_reached();
 	lead_went(it, &r->u.outcome.to);
 	flow_item_end(it);
 }

@@ -20,10 +20,13 @@
 #define WAKE_MAX  256
 /* --until-idle ends when the next moment is further away than this (interfaces.md). */
 #define IDLE_HORIZON_MS CLOCK_HOUR_MS
+/* It ends, too, when mail was due for so long and no server was there to take it. */
+#define IN_VAIN_MAX_MS CLOCK_DAY_MS
 
 static struct loop_timer timer;
 static struct loop_defer soon;
 static int64_t last_ms; /* boot: when the pumps were looked at last */
+static int64_t in_vain_ms; /* boot: since then no server was reached; 0: one was */
 static int64_t next_ms; /* wall: the next moment something opens */
 static char *next_who; /* owned: whose moment that is */
 
@@ -65,6 +68,17 @@ void flow_sched_held_until(int64_t wall_ms)
 	if (wall_ms < flow.wake_ms)
 		flow.wake_ms = wall_ms;
 	flow_sched_soon();
+}
+
+void flow_sched_in_vain(void)
+{
+	if (!in_vain_ms)
+		in_vain_ms = clock_boot_ms();
+}
+
+void flow_sched_reached(void)
+{
+	in_vain_ms = 0;
 }
 
 void flow_poke(void)
@@ -213,6 +227,16 @@ static bool is_quiet(void)
 	       !g_hash_table_size(flow.items) && !flow_record_is_settling() && !flow.store_down;
 }
 
+/* Of --until-idle. */
+static bool is_over(int64_t now)
+{
+	if (next_ms == CLOCK_NEVER_MS)
+		return true;
+	if (in_vain_ms && last_ms - in_vain_ms > IN_VAIN_MAX_MS)
+		return true;
+	return !flow.fast_forward && next_ms - now > IDLE_HORIZON_MS;
+}
+
 static void set_timer(int64_t now)
 {
 	int64_t wait = next_ms == CLOCK_NEVER_MS ? CLOCK_NEVER_MS : next_ms - now;
@@ -253,9 +277,7 @@ static void run(void *arg)
 	/* What is under way calls again; another mailbox's moment may come before that. */
 	look_ahead(now);
 	flow.stats.next_due_ms = next_ms;
-	if (flow.mode == FLOW_UNTIL_IDLE && is_quiet() &&
-		(next_ms == CLOCK_NEVER_MS ||
-			(!flow.fast_forward && next_ms - now > IDLE_HORIZON_MS)))
+	if (flow.mode == FLOW_UNTIL_IDLE && is_quiet() && is_over(now))
 		flow_drain();
 	else
 		set_timer(now);

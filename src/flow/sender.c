@@ -152,6 +152,7 @@ static void connect_failed(struct flow_sender *s, const struct mail_verdict *v)
 	if (has_link_of_use(s))
 		return;
 	mailbox_throttle(s->mailbox, v->text);
+	flow_sched_in_vain();
 	return_waiting(s);
 }
 

@@ -96,3 +96,25 @@ def test_a_connection_without_a_mail_does_not_delay_a_stop(verb, tmp_path):
         assert coldmail.stop() == 0
         assert time.monotonic() - begin < 3
         assert not coldmail.events("stop_unfinished")
+
+
+def test_a_server_that_is_not_there_does_not_keep_until_idle_for_ever(tmp_path):
+    """It is asked for a day."""
+    coldmail = Coldmail(tmp_path, mailbox(ALI, 1), campaign())
+    coldmail.import_leads(addresses(3))
+    status, summary = coldmail.fast_forward()
+    assert status == 75 and "mailbox_throttled" in summary
+    assert 25 <= len(coldmail.events("mailbox_state")) / 2 <= 40
+    assert coldmail.states() == {("queued", ""): 3}
+
+
+def test_work_after_days_without_any_is_tried_again_when_its_server_is_away(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on connect after 1 times 3 do drop"]) as server:
+        coldmail = Coldmail(
+            tmp_path / "run",
+            mailbox(ALI, server.port),
+            campaign(steps=("intro", "nudge"), after="9d"),
+        )
+        coldmail.import_leads(addresses(1))
+        assert coldmail.fast_forward()[0] == 0
+        assert len(server.mails()) == 2 and coldmail.events("connect_failed")
