@@ -83,9 +83,15 @@ static const char *closest_command(const char *words)
 	const char *best = NULL;
 	size_t d = 3;
 
-	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-		for (const struct ctl_command *cmd = tables[i]; cmd->words; cmd++)
-			closest(words, cmd->words, &best, &d);
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		for (const struct ctl_command *cmd = tables[i]; cmd->words; cmd++) {
+			if (str_starts(cmd->words, words) && !str_eq(cmd->words, "start"))
+				return cmd->words;
+			/* A slip of the finger is not to end in mail: start has to be known. */
+			if (!str_eq(cmd->words, "start"))
+				closest(words, cmd->words, &best, &d);
+		}
+	}
 	return best;
 }
 
@@ -158,11 +164,9 @@ static int misused(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("coldmailctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	ctl_verror(fmt, ap);
 	va_end(ap);
-	fputs("\n", stderr);
 	return CM_EXIT_USAGE;
 }
 

@@ -33,7 +33,7 @@ int ctl_find_socket(const struct ctl *c)
 	if (c->socket)
 		client.path = xstrdup(c->socket);
 	else if (conf_find_socket(c->config, &client.path, &why))
-		fprintf(stderr, "%s\n", why);
+		ctl_error_lines(why);
 	free(why);
 	return client.path ? 0 : CM_EXIT_CONFIG;
 }
@@ -149,7 +149,7 @@ static int understand(const char *path, long status, const char *text, cJSON **r
 		ctl_error("%s: not an answer of coldmail (status %ld)", path, status);
 		exit = CM_EXIT_UNAVAILABLE;
 	} else if (exit == CM_EXIT_CONFIG) {
-		fprintf(stderr, "%s\n", ctl_text(o, "error")); /* FILE:LINE: … stand alone */
+		ctl_error_lines(ctl_text(o, "error")); /* FILE:LINE: … stand alone */
 	} else {
 		ctl_error("%s", ctl_text(o, "error"));
 	}

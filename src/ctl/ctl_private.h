@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -100,12 +101,16 @@ bool ctl_flag(const cJSON *o, const char *key);
 const cJSON *ctl_get(const cJSON *o, const char *key);
 
 void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void ctl_verror(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+void ctl_error_lines(const char *text); /* as it is: lines that name a file */
+/* With --json: {error, errors, exit} of what was said, unless an answer was begun. */
+void ctl_errors_end(bool json, int status);
 /* Prints O as JSON and forgets it. */
 void ctl_print_json(cJSON *o);
 /* One array over many pages: begin, items (each is detached and printed), end. */
 void ctl_array_begin(void);
 void ctl_array_add(const cJSON *o);
-void ctl_array_end(void);
+void ctl_array_end(int status);
 
 /* Text of unknown origin: no byte of it moves the cursor. NULL adds nothing. */
 void ctl_add_safe(struct str *out, const char *text);

@@ -106,7 +106,7 @@ static int sends(const struct ctl *c)
 	if (c->json) {
 		ctl_array_begin();
 		status = for_each_send(c, last, send_json, NULL);
-		ctl_array_end();
+		ctl_array_end(status);
 		return status;
 	}
 	ctl_table_init(&table, uncertain ? uncertain_headings : headings);

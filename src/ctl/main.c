@@ -36,6 +36,7 @@ int main(int argc, char **argv)
 	int status = ctl_parse(argc, argv, &c);
 	if (!status)
 		status = run(&c);
+	ctl_errors_end(c.json, status);
 	ctl_client_done();
 	ctl_maintenance_stop();
 	if (fflush(stdout) && !status)

@@ -92,9 +92,14 @@ static void forget(bool show)
 {
 	char buf[4096];
 	off_t at = 0;
+	struct str said = STR_INIT;
 
 	for (ssize_t n; show && (n = pread(daemon_.err_fd, buf, sizeof buf, at)) > 0; at += n)
-		fwrite(buf, 1, (size_t)n, stderr);
+		str_add(&said, buf, (size_t)n);
+	char *text = str_take(&said);
+	if (*text)
+		ctl_error_lines(str_trim(text));
+	free(text);
 	close(daemon_.err_fd);
 	daemon_.err_fd = -1;
 	daemon_.pid = 0;

@@ -14,15 +14,49 @@
 
 #define CELL_MAX 120
 
+/* ---- errors ------------------------------------------------------------------------------------ */
+
+static struct str told; /* the errors so far, a line each, for --json */
+static bool has_json; /* something was printed as JSON: the answer, or its beginning */
+
+void ctl_error_lines(const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+	str_addf(&told, "%s%s", told.len ? "\n" : "", text);
+}
+
+void ctl_verror(const char *fmt, va_list ap)
+{
+	struct str text = STR_INIT;
+
+	str_vaddf(&text, fmt, ap);
+	fputs("coldmailctl: ", stderr);
+	ctl_error_lines(str_z(&text));
+	str_done(&text);
+}
+
 void ctl_error(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("coldmailctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	ctl_verror(fmt, ap);
 	va_end(ap);
-	fputs("\n", stderr);
+}
+
+void ctl_errors_end(bool json, int status)
+{
+	char *text = str_take(&told), *rest = text, *line;
+
+	if (json && status && *text && !has_json) {
+		cJSON *o = ctl_new("error", text), *lines = cJSON_AddArrayToObject(o, "errors");
+
+		while ((line = strsep(&rest, "\n")))
+			cJSON_AddItemToArray(lines, cJSON_CreateString(line));
+		cJSON_AddNumberToObject(o, "exit", status);
+		ctl_print_json(o);
+	}
+	free(text);
 }
 
 /* ---- fields ------------------------------------------------------------------------------------ */
@@ -57,6 +91,7 @@ void ctl_print_json(cJSON *o)
 {
 	char *text = cJSON_Print(o);
 
+	has_json = true;
 	puts(text);
 	free(text);
 	cJSON_Delete(o);
@@ -67,21 +102,22 @@ static bool array_has_items;
 void ctl_array_begin(void)
 {
 	array_has_items = false;
-	putchar('[');
 }
 
 void ctl_array_add(const cJSON *o)
 {
 	char *text = cJSON_PrintUnformatted(o);
 
-	printf("%s\n%s", array_has_items ? "," : "", text);
-	array_has_items = true;
+	printf("%s\n%s", array_has_items ? "," : "[", text);
+	array_has_items = has_json = true;
 	free(text);
 }
 
-void ctl_array_end(void)
+void ctl_array_end(int status)
 {
-	puts(array_has_items ? "\n]" : "]");
+	/* Instead of the first item comes what is wrong. */
+	if (array_has_items || !status)
+		puts(array_has_items ? "\n]" : "[]");
 }
 
 /* ---- text -------------------------------------------------------------------------------------- */

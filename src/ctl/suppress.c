@@ -282,7 +282,7 @@ static int list(const struct ctl *c)
 	if (c->json) {
 		ctl_array_begin();
 		status = for_each(c, list_json, NULL);
-		ctl_array_end();
+		ctl_array_end(status);
 		return status;
 	}
 	ctl_table_init(&table, headings);

@@ -51,6 +51,8 @@ def bare(*arguments):
 
 @pytest.mark.parametrize("arguments, said", [
     (["statsu"], 'unknown command "statsu"; did you mean status?'),
+    (["stat"], 'unknown command "stat"; did you mean status?'),
+    (["strat"], 'unknown command "strat"; '),
     (["leads"], "leads: one of these was expected next: import, list, show"),
     (["leads", "shwo"], 'unknown command "leads shwo"; did you mean leads show?'),
     (["frobnicate"], 'unknown command "frobnicate"; coldmailctl --help lists the commands'),
@@ -76,6 +78,18 @@ def test_a_mistake_is_one_line_that_says_what_was_expected(arguments, said):
     done = bare(*arguments)
     assert done.returncode == 64 and not done.stdout
     assert done.stderr.startswith(f"coldmailctl: {said}") and done.stderr.count("\n") == 1
+
+
+def test_an_error_is_an_object_for_scripts(coldmail):
+    done = coldmail.ctl("leads", "list", "--state", "odd", status=None)
+    answer = json.loads(done.stdout)
+    assert answer["exit"] == done.returncode == 64 and answer["error"] in done.stderr
+    coldmail.start()
+    coldmail.configure("mailbox { }\nnonsense = 1\n")
+    done = coldmail.ctl("reload", status=None)
+    answer = json.loads(done.stdout)
+    assert answer["exit"] == done.returncode == 78
+    assert answer["errors"] == done.stderr.splitlines() and len(answer["errors"]) >= 2
 
 
 def test_help_of_all_and_of_each():
@@ -140,7 +154,7 @@ def test_a_store_that_another_process_has_is_said_at_once(coldmail):
 def test_a_broken_configuration_passes_through(coldmail):
     coldmail.configure("mailbox { }\nnonsense = 1\n")
     done = coldmail.ctl("leads", "list", status=None)
-    assert done.returncode == 78 and not done.stdout.strip("[]\n")
+    assert done.returncode == 78 and json.loads(done.stdout)["exit"] == 78
     assert len(re.findall(rf"^{re.escape(str(coldmail.conf))}:\d+: ", done.stderr, re.M)) >= 2
 
 
