@@ -393,7 +393,7 @@ static int import(const struct ctl *c)
 	im.n_bytes = data.len;
 	if (!status)
 		status = open_reader(&im, &data);
-	if (!status && ctl_option(c, "campaign"))
+	if (!status && !str_is_empty(ctl_option(c, "campaign")))
 		status = ctl_check_campaign(c, ctl_option(c, "campaign"));
 	if (!status) {
 		recognise_export(&im);
