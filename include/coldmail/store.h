@@ -80,6 +80,7 @@ struct store_attempt {
 	const char *class; /* who is at fault: flow/trouble.c's word, e.g. "recipient-permanent" */
 	int code;
 	const char *text, *queue_id;
+	const char *sha256; /* of its bytes */
 	int64_t reserved_ms, slot_ms, ended_ms;
 	double delays[3]; /* seconds: connect, envelope, dot */
 };
@@ -276,7 +277,9 @@ struct store_req {
 		} lead_set;
 		struct { /* RESERVE: insert KEY#n, then read what might forbid it. CM_EBUSY: another
 		            claim's try is open; CM_ESTATE: not allowed (n is not the next, or the one
-		            before ended in a way that ends the step) */
+		            before ended in a way that ends the step; the try before had this
+		            Message-ID and was another mail; another Message-ID than before after a
+		            try that came as far as its slot) */
 			const char *key, *lead_id, *to, *campaign, *step;
 			int n;
 			const char *mailbox, *message_id, *sha256;

@@ -20,16 +20,24 @@
 
 /* ---- reserve + gate ---------------------------------------------------------------------------- */
 
+/* Of the rendering that begins with try N from MAILBOX. */
+static const char *new_message_id(
+	struct mem_arena *a, const struct store_email *e, const char *mailbox, int n)
+{
+	const char *key = n > 1 ? mem_arena_printf(a, "%s#%d", e->key, n) : e->key;
+	char *id = mail_message_id(store_message_secret(), key, mailbox);
+	const char *copy = mem_arena_dup(a, id);
+
+	free(id);
+	return copy;
+}
+
 const char *flow_send_message_id(
 	struct mem_arena *a, const struct store_email *e, const char *mailbox)
 {
 	if (*e->message_id && str_eq(e->mailbox, mailbox))
 		return e->message_id;
-	char *id = mail_message_id(store_message_secret(), e->key, mailbox);
-	const char *copy = mem_arena_dup(a, id);
-
-	free(id);
-	return copy;
+	return new_message_id(a, e, mailbox, 1);
 }
 
 int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
@@ -54,6 +62,34 @@ int flow_send_compose(struct flow_item *it, const struct store_email *e, const c
 			.date_ms = date_ms,
 		},
 		ret_bytes, ret_sha256);
+}
+
+static int compose(struct flow_item *it, int64_t date_ms, const char *message_id)
+{
+	str_reset(&it->bytes);
+	it->date_ms = date_ms;
+	it->message_id = message_id;
+	return flow_send_compose(it, &it->claimed->email, it->sender->address, message_id, date_ms,
+		&it->bytes, it->sha256);
+}
+
+/* A try repeats the one before it, byte for byte, if that left from the same mailbox. If it cannot -
+ * a reload gave another name, opt-out line or address, or this renderer is a newer one - then this is
+ * another mail, with date and Message-ID of its own: the store lets it go only while no try came as
+ * far as its slot (check_rendering). */
+static int render(struct flow_item *it)
+{
+	const struct store_email *e = &it->claimed->email;
+	const struct store_attempt *last = &it->claimed->last;
+
+	if (e->date_ms && str_eq(e->mailbox, it->sender->address)) {
+		int err = compose(it, e->date_ms, e->message_id);
+
+		if (err || !last->n || str_eq(last->sha256, it->sha256))
+			return err;
+	}
+	return compose(it, clock_wall_ms(),
+		new_message_id(&it->arena, e, it->sender->address, it->attempt));
 }
 
 static void release(struct flow_item *it, const char *why, enum lead_reason to)
@@ -90,7 +126,7 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 static void not_reserved(struct flow_item *it, const struct store_req *r)
 {
 	const struct store_email *e = &it->claimed->email;
-	bool was_elsewhere = e->date_ms && !str_eq(e->mailbox, it->sender->address);
+	bool is_new = e->date_ms && !str_eq(e->message_id, it->message_id);
 
 	flow_sender_leave(it);
 	it->to = (struct store_lead_to){
@@ -106,7 +142,7 @@ static void not_reserved(struct flow_item *it, const struct store_req *r)
 			it->to.due_ms = clock_wall_ms() + CLOCK_MINUTE_MS;
 		else
 			flow_draft_hold(it,
-				was_elsewhere ? LEAD_REASON_THREAD_UNKNOWN : LEAD_REASON_BAD_RECORD,
+				is_new ? LEAD_REASON_THREAD_UNKNOWN : LEAD_REASON_BAD_RECORD,
 				r->why);
 	}
 	flow_advance(it, FLOW_RETURN);
@@ -134,13 +170,9 @@ static void on_reserved(struct store_req *r)
 void flow_send_reserve(struct flow_item *it)
 {
 	const struct store_email *e = &it->claimed->email;
-	bool same_sender = str_eq(e->mailbox, it->sender->address);
 	struct store_req *r;
 
-	it->date_ms = e->date_ms && same_sender ? e->date_ms : clock_wall_ms();
-	it->message_id = flow_send_message_id(&it->arena, e, it->sender->address);
-	if (flow_send_compose(it, e, it->sender->address, it->message_id, it->date_ms, &it->bytes,
-		    it->sha256)) {
+	if (render(it)) {
 		flow_sender_leave(it);
 		flow_draft_hold(it, LEAD_REASON_BAD_RECORD, "the mail cannot be composed");
 		flow_advance(it, FLOW_RETURN);

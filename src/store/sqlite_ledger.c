@@ -57,20 +57,33 @@ static const char *check_turn(struct store_db *db, struct store_req *r, const st
 	return n < 1 ? "tries are counted from 1" : NULL;
 }
 
-/* The first reservation fixes mailbox, date and Message-ID; from there the bytes are settled.
- * Another mailbox is a new rendering, and only while no try came as far as its slot. NULL: fine. */
+/* One Message-ID, one mail: that of the try before, if it is the same one. */
+static bool is_same_bytes(struct store_db *db, struct store_req *r)
+{
+	const char *before = store_attempt_id(&r->arena, r->u.reserve.key, r->u.reserve.n - 1);
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPT_STATE, SQL_T(before));
+
+	return !st || !str_eq((const char *)sqlite3_column_text(st, 2), r->u.reserve.message_id) ||
+	       str_eq((const char *)sqlite3_column_text(st, 3), r->u.reserve.sha256);
+}
+
+/* A reservation fixes mailbox, date, Message-ID and bytes. Another mailbox, or other words that the
+ * configuration adds, make a new rendering with a Message-ID of its own, and only while no try came
+ * as far as its slot. NULL: fine. */
 static const char *check_rendering(
 	struct store_db *db, struct store_req *r, const struct store_email *e)
 {
 	if (!e->date_ms)
 		return NULL;
-	if (str_eq(e->mailbox, r->u.reserve.mailbox))
+	if (str_eq(e->message_id, r->u.reserve.message_id))
 		return e->date_ms == r->u.reserve.date_ms &&
-				       str_eq(e->message_id, r->u.reserve.message_id)
+				       str_eq(e->mailbox, r->u.reserve.mailbox) &&
+				       is_same_bytes(db, r)
 			       ? NULL
-			       : "date and Message-ID were fixed by an earlier try";
+			       : "an earlier try had this Message-ID and other bytes";
 	if (store_db_find(db, STORE_SQL_TRANSMITTED, SQL_T(r->u.reserve.key)))
-		return "an earlier try from another mailbox came as far as its slot";
+		return "an earlier try came as far as its slot, from another mailbox or with "
+		       "another identity: it may only be repeated as it was";
 	return NULL;
 }
 

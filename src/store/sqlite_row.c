@@ -307,6 +307,7 @@ void store_row_attempt(sqlite3_stmt *st, struct mem_arena *a, struct store_attem
 	ret->code = small_int(&row);
 	ret->text = store_row_text(&row);
 	ret->queue_id = store_row_text(&row);
+	ret->sha256 = store_row_text(&row);
 	ret->reserved_ms = store_row_int(&row, 0);
 	ret->slot_ms = store_row_int(&row, 0);
 	ret->ended_ms = store_row_int(&row, 0);

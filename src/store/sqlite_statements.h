@@ -41,8 +41,8 @@
 /* Read by store_row_attempt(): the attempt a and its slot s. */
 #define STORE_ATTEMPT_COLS                                                                         \
 	"a._id, a.state, s.state, s.why, a.campaign, a.lead_id, a.step, a.to_email, "              \
-	"a.mailbox, a.message_id, a.class, a.code, a.text, a.queue_id, a.at, s.at, a.ended_at, "   \
-	"a.delay_connect, a.delay_envelope, a.delay_dot"
+	"a.mailbox, a.message_id, a.class, a.code, a.text, a.queue_id, a.sha256, a.at, s.at, "      \
+	"a.ended_at, a.delay_connect, a.delay_envelope, a.delay_dot"
 #define STORE_ATTEMPT_FROM                                                                         \
 	"SELECT " STORE_ATTEMPT_COLS " FROM attempts a"                                            \
 	" LEFT JOIN attempts s ON s._id = a._id || '!' "
@@ -182,7 +182,8 @@
 		" attempts a ON " STORE_ATTEMPTS_OF("a.", "e.key") " AND a.key = e.key LEFT"       \
 		" JOIN attempts s ON s._id = a._id || '!' WHERE e.person = ?1 AND a.slot = 0"      \
 		" ORDER BY a.at, a._id")                                                           \
-	X(ATTEMPT_STATE, SEEK, "SELECT state, class FROM attempts WHERE _id = ?1")                 \
+	X(ATTEMPT_STATE, SEEK, "SELECT state, class, message_id, sha256 FROM attempts WHERE"      \
+		" _id = ?1")                                                                     \
 	X(ATTEMPT_SAME, SEEK, "SELECT 1 FROM attempts WHERE _id = ?1 AND state = 'reserved' AND"   \
 		" instance = ?2 AND mailbox = ?3 AND message_id = ?4 AND sha256 = ?5")             \
 	X(RESERVE, NONE, "INSERT INTO attempts (_id, key, n, slot, state, at, person, campaign,"   \

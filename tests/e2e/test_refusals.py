@@ -152,6 +152,32 @@ def test_case_37_a_temporary_no_comes_again_with_the_same_bytes(tmp_path):
         oracle.check(coldmail, server.mails())
 
 
+@pytest.mark.parametrize("verb", ["rcpt", "dot"])
+def test_other_bytes_are_another_mail_and_only_before_the_dot(verb, tmp_path):
+    """The sender's name changes between two tries of a step."""
+    with FakeSmtp(
+        tmp_path / "smtp", rules=[f"on {verb} times 1 do reply 451 4.7.1 Greylisted"]
+    ) as server, Coldmail(tmp_path / "run", mailbox(ALI, server.port), campaign()) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM leads WHERE reason = 'smtp_deferred'", 1)
+        assert coldmail.stop() == 0
+        coldmail.configure(mailbox(ALI, server.port, name='"Ali Example"'), campaign())
+        coldmail.fast_forward()
+        tries = coldmail.rows("SELECT sha256, message_id FROM attempts WHERE slot = 0 ORDER BY n")
+        if verb == "dot":
+            assert len(tries) == 1 and coldmail.states() == {("held", "thread_unknown"): 1}
+            coldmail.configure(mailbox(ALI, server.port), campaign())
+            coldmail.ctl("leads", "release", "lead0@take.example")
+            coldmail.fast_forward()
+            tries = coldmail.rows("SELECT sha256, message_id FROM attempts WHERE slot = 0")
+        renderings = {(t["sha256"], t["message_id"]) for t in tries}
+        assert len(tries) == 2 and len(renderings) == (1 if verb == "dot" else 2)
+        assert len({t["message_id"] for t in tries}) == len(renderings)
+        assert (server.mails()[0].sha256, server.mails()[0].message_id) in renderings
+        oracle.check(coldmail, server.mails())
+
+
 def test_case_07_an_uncertain_mail_is_listed_and_never_resent_by_machine(tmp_path):
     with FakeSmtp(
         tmp_path / "smtp", rules=["on dot to *.came do accept then rst", "on dot to *.lost do rst"]

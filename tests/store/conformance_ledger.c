@@ -299,7 +299,7 @@ START_TEST(the_first_reservation_fixes_the_bytes)
 	r->u.reserve.date_ms++;
 	ck_assert_int_eq(rig_ask(r)->err, CM_ESTATE);
 	r = rig_reserve_new(&s, 2);
-	r->u.reserve.message_id = "<2@example.com>";
+	r->u.reserve.sha256 = "01";
 	ck_assert_int_eq(rig_ask(r)->err, CM_ESTATE);
 	rig_ok(rig_reserve(&s, 2));
 }
@@ -314,6 +314,31 @@ static struct store_req *reserve_elsewhere(const struct rig_step *s, int n)
 	r->u.reserve.date_ms += 5000;
 	return rig_ask(r);
 }
+
+static struct store_req *reserve_other_bytes(const struct rig_step *s, int n)
+{
+	struct store_req *r = rig_reserve_new(s, n);
+
+	r->u.reserve.message_id = "<2@example.com>";
+	r->u.reserve.sha256 = "01";
+	r->u.reserve.date_ms += 5000;
+	return rig_ask(r);
+}
+
+START_TEST(other_bytes_have_another_message_id)
+{
+	struct rig_step s = rig_reserved("bob@x.com");
+
+	rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_RELEASED));
+	rig_ok(reserve_other_bytes(&s, 2));
+	rig_ok(reserve_other_bytes(&s, 2)); /* its answer was lost */
+	ck_assert_str_eq(rig_get("bob@x.com")->u.get.emails[0].message_id, "<2@example.com>");
+	rig_ok(rig_slot(&s, 2));
+	rig_ok(rig_outcome(&s, 2, STORE_ATTEMPT_NOT_SENT));
+	ck_assert_int_eq(rig_reserve(&s, 3)->err, CM_ESTATE); /* back to the first */
+	rig_ok(reserve_other_bytes(&s, 3));
+}
+END_TEST
 
 START_TEST(another_mailbox_is_another_rendering)
 {
@@ -706,6 +731,7 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_lead_whose_mail_is_under_way_is_not_queued_again);
 	tcase_add_test(t, the_first_reservation_fixes_the_bytes);
 	tcase_add_test(t, another_mailbox_is_another_rendering);
+	tcase_add_test(t, other_bytes_have_another_message_id);
 	tcase_add_test(t, another_mailbox_is_refused_once_a_slot_was_taken);
 	tcase_add_test(t, the_slot_is_inserted_once);
 	tcase_add_test(t, a_void_wins_if_it_is_first);
