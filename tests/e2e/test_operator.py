@@ -1,8 +1,11 @@
 """What an operator presses, and signals: pause and resume, start, reload, stop, a second daemon."""
+import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import oracle
@@ -416,3 +419,30 @@ def test_an_idle_daemon_hardly_wakes_up(tmp_path):
         time.sleep(2)
         assert switches() - before <= 10
         assert coldmail.stop() == 0
+
+
+def test_requests_that_come_while_it_stops_do_not_break_the_stop(tmp_path):
+    """Clients that never wait for an answer have the next request on its way at any moment."""
+    request = b"POST /v1/campaigns HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+
+    def flood(client):
+        out = b""
+        with client, contextlib.suppress(OSError):
+            while True:
+                out = out or request * 20
+                with contextlib.suppress(BlockingIOError):
+                    out = out[client.send(out) :]
+                with contextlib.suppress(BlockingIOError):
+                    client.recv(1 << 16)
+
+    with Coldmail(tmp_path, mailbox(port=1), campaign(start="manual")) as coldmail:
+        coldmail.import_leads(addresses(20))
+        coldmail.start()
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for _ in range(3):
+                client = socket.socket(socket.AF_UNIX)
+                client.connect(str(coldmail.socket))
+                client.setblocking(False)
+                pool.submit(flood, client)
+            time.sleep(0.3)
+            assert coldmail.stop() == 0
