@@ -42,6 +42,9 @@ bool mailbox_has_history(const struct mailbox *m);
  * (CLOCK_NEVER_MS: needs an operator, or the end of a mail under way). Either may be NULL. */
 size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms);
 
+/* The gate that turns back mails already started (paused, backing off); NULL: none does. */
+const char *mailbox_closed(const struct mailbox *m);
+
 void mailbox_take(struct mailbox *m); /* a mail is started */
 void mailbox_slot(struct mailbox *m); /* its slot is taken: counts for gap and day */
 /* It is over; a slot, if it had one, still counts. */

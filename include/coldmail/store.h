@@ -257,7 +257,7 @@ struct store_req {
 		struct
 		{ /* DRAFT: the row becomes READY (from nothing, PLANNED or DRAFTED; a READY one
 		            only with REPLACE and before any reservation) and the lead, if it is in
-		            flight, goes on. Answer: email is what is stored now; CM_EEXIST: the row is
+		            flight, goes on (TO in_flight: it stays with its claim). Answer: email is what is stored now; CM_EEXIST: the row is
 		            DONE, or kept as it was, and the lead, too; CM_ESTATE: it is unreadable */
 			struct store_email email;
 			struct store_lead_to to;

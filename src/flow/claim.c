@@ -293,7 +293,6 @@ static void enter_send(struct flow_plan *plan, struct flow_batch *b, struct flow
 	struct flow_item *it = flow_item_new(FLOW_STAGE_CONNECT, plan, b, v);
 
 	it->sender = s;
-	it->attempt = v->last.n + 1;
 	if (!is_settled(it))
 		return;
 	if (flow.draining) {

@@ -1,7 +1,7 @@
 /*
  * Draft: a lead and its step -> subject and body, durable and READY, or held with the reason.
  * Runs on: loop. Called through the stage table and by preview.
- * Never sends, never asks a mailbox: a draft waits for the other pump.
+ * Never sends: a draft goes on with the mailbox that has room for it, or waits for the other pump.
  */
 #include "flow_private.h"
 
@@ -112,6 +112,23 @@ static void copy_email(struct mem_arena *a, struct store_email *to, const struct
 	to->references = mem_arena_dup(a, e->references);
 }
 
+/* The words are not stored. Where the step is done, or the store is down, the next claim follows what
+ * it finds; anything else would come back like this. */
+static void give_back(struct flow_item *it, const struct store_req *r)
+{
+	bool is_done = r->err == CM_EEXIST && r->u.draft.email.state == STORE_EMAIL_DONE;
+
+	if (it->sender)
+		flow_sender_leave(it);
+	if (is_done || flow_err_is_store(r->err))
+		it->to = (struct store_lead_to){
+			.state = LEAD_QUEUED, .stage = LEAD_STAGE_DRAFT, .due_ms = -1
+		};
+	else
+		flow_draft_hold(it, LEAD_REASON_BAD_RECORD, r->why);
+	flow_advance(it, FLOW_RETURN);
+}
+
 static void on_drafted(struct store_req *r)
 {
 	struct flow_item *it = flow_item_find(r->id);
@@ -119,27 +136,28 @@ static void on_drafted(struct store_req *r)
 	if (!it)
 		return;
 	fail_point("draft.after");
-	if (flow_err_is_store(r->err)) {
+	if (flow_err_is_store(r->err))
 		flow_store_failed(r->err, r->why);
-		it->to = (struct store_lead_to){ .state = LEAD_QUEUED, .due_ms = -1 };
-		flow_advance(it, FLOW_RETURN);
-		return;
-	}
 	if (r->err) {
-		/* DONE: the next claim follows the row. Anything else would come back like this. */
-		if (r->err == CM_EEXIST && r->u.draft.email.state == STORE_EMAIL_DONE)
-			it->to = (struct store_lead_to){
-				.state = LEAD_QUEUED, .stage = LEAD_STAGE_DRAFT, .due_ms = -1
-			};
-		else
-			flow_draft_hold(it, LEAD_REASON_BAD_RECORD, r->why);
-		flow_advance(it, FLOW_RETURN);
+		give_back(it, r);
 		return;
 	}
 	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
-	if (c)
+	if (c && !it->sender)
 		flow_sched_feed(c, r->u.draft.email.mailbox);
 	flow_advance(it, FLOW_GO);
+}
+
+/* A mailbox that has room for E now takes it along; otherwise it waits in the store for its moment. */
+static void find_sender(struct flow_item *it, const struct store_email *e)
+{
+	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
+
+	if (!c || !flow_campaign_may_send(c))
+		return;
+	it->sender = flow_sender_with_room(it->campaign, e->mailbox);
+	if (it->sender)
+		mailbox_take(it->sender->mailbox);
 }
 
 void flow_draft_enter(struct flow_item *it)
@@ -150,6 +168,8 @@ void flow_draft_enter(struct flow_item *it)
 		flow_advance(it, FLOW_RETURN);
 		return;
 	}
+	it->claimed->email = e;
+	find_sender(it, &e);
 	struct store_req *r = store_req_new(STORE_DRAFT, on_drafted, it->id, NULL);
 
 	/* The request may outlive the item: it gets its own copies. */
@@ -157,7 +177,7 @@ void flow_draft_enter(struct flow_item *it)
 	r->person = r->u.draft.email.person;
 	r->u.draft.replace = true;
 	r->u.draft.claim = mem_arena_dup(&r->arena, it->batch->claim);
-	r->u.draft.to = (struct store_lead_to){ .state = LEAD_QUEUED,
+	r->u.draft.to = (struct store_lead_to){ .state = it->sender ? LEAD_IN_FLIGHT : LEAD_QUEUED,
 		.stage = LEAD_STAGE_SEND,
 		.step = r->u.draft.email.step,
 		.due_ms = -1,

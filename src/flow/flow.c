@@ -255,6 +255,7 @@ struct flow_item *flow_item_new(enum flow_stage stage, struct flow_plan *plan, s
 	it->campaign = conf_find_campaign(plan->conf, claimed->lead.campaign);
 	bug_if(!it->campaign, "claimed for a campaign that its plan does not have");
 	it->claimed = claimed;
+	it->attempt = claimed->last.n + 1;
 	it->to.due_ms = -1;
 	it->verdict.outcome = MAIL_OUTCOME_NOT_SENT; /* true until a server says more */
 	g_hash_table_insert(flow.items, &it->id, it);
@@ -308,9 +309,8 @@ void flow_advance(struct flow_item *it, enum flow_verdict v)
 	bug_if(next > FLOW_STAGE_GIVE_BACK || it->stage >= FLOW_STAGE_RECORD,
 		"item %llu ended %s with %d", (unsigned long long)it->id, stages[it->stage].name,
 		v);
-	if (it->stage == FLOW_STAGE_DRAFT && v == FLOW_GO)
-		flow_item_end(
-			it); /* a draft's way ends in the store: it waits for the other pump */
+	if (it->stage == FLOW_STAGE_DRAFT && v == FLOW_GO && !it->sender)
+		flow_item_end(it); /* it waits in the store for the other pump */
 	else {
 		to_stage(it, next);
 		stages[next].enter(it);

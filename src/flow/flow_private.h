@@ -34,7 +34,7 @@ void flow_plan_unref(struct flow_plan *p);
 	X(DRAFT, "draft", flow_draft_enter, 60000)                                                 \
 	X(CONNECT, "connect", flow_sender_connect, 0)                                              \
 	X(RESERVE, "reserve", flow_send_reserve, 60000)                                            \
-	X(WIRE, "wire", flow_send_wire, 0)                                                         \
+	X(WIRE, "wire", flow_sender_wire, 0)                                                       \
 	X(SLOT, "slot", flow_send_slot, 60000)                                                     \
 	X(DOT, "dot", flow_send_dot, 0)                                                            \
 	X(RECORD, "record", flow_record_enter, 0)                                                  \
@@ -80,7 +80,7 @@ struct flow_item {
 
 	/* from RESERVE on */
 	struct flow_sender *sender; /* borrowed: senders live as long as the process */
-	struct list_node wait_node; /* in sender->waiting while it waits for a link */
+	struct list_node wait_node; /* in sender->waiting or sender->reserved */
 	struct flow_link *link; /* borrowed; NULL: none */
 	int attempt;
 	int64_t date_ms;
@@ -122,6 +122,7 @@ struct flow_sender {
 	struct mailbox *mailbox; /* borrowed: from the pool */
 	char *address; /* owned */
 	struct list waiting; /* items in CONNECT, by wait_node */
+	struct list reserved; /* items in WIRE that have no link yet, by wait_node */
 	struct list links; /* of struct flow_link */
 	int64_t more_links_ms; /* boot: its server took fewer than configured, no more before */
 	bool asking; /* what it sent in the last 24 h: never twice, it would count twice */
@@ -186,7 +187,7 @@ void flow_apply_controls(void);
 void flow_draft_enter(struct flow_item *it);
 void flow_sender_connect(struct flow_item *it);
 void flow_send_reserve(struct flow_item *it);
-void flow_send_wire(struct flow_item *it);
+void flow_sender_wire(struct flow_item *it);
 void flow_send_slot(struct flow_item *it);
 void flow_send_dot(struct flow_item *it);
 void flow_record_enter(struct flow_item *it);
@@ -205,6 +206,9 @@ bool flow_draft_end(struct flow_item *it, enum lead_reason reason, const char *e
 /* sender.c */
 void flow_senders_init(void);
 struct flow_sender *flow_sender_get(const char *address); /* made when missing */
+/* The mailbox of C with the most room now (ADDRESS: only that one, "": any); NULL: none has any. One
+ * whose claim is under way has promised its room. */
+struct flow_sender *flow_sender_with_room(const struct conf_campaign *c, const char *address);
 /* Gives ready links to waiting items; opens more, up to the mailbox's number; closes the links that
  * are to go and carry no mail. */
 void flow_sender_feed(struct flow_sender *s);
@@ -219,6 +223,9 @@ void flow_link_free(struct flow_link *k);
 void flow_senders_free(void); /* the end of the process */
 
 /* send.c */
+void flow_send_wire(struct flow_item *it); /* IT has a link */
+/* IT's attempt ends before its dot; WHY is copied. TO: the lead ends with it; NONE: queued again. */
+void flow_send_release(struct flow_item *it, const char *why, enum lead_reason to);
 void flow_send_drain(void); /* lets go of everything before its slot */
 void flow_send_give_up(void); /* past the stop's patience: what is past its slot is uncertain */
 /* The message of IT as it leaves from MAILBOX at DATE. CM_EINVAL: an address is unusable. */

@@ -154,8 +154,7 @@ static void pump_sends(struct flow_sender *s, size_t room, int64_t now)
 	}
 }
 
-/* Drafts for C: as many as its hungry mailboxes have room for, twice that where no gap slows them, so
- * that writing never costs a mailbox its moment. */
+/* Drafts for C: as many as its hungry mailboxes have room for. */
 static size_t wanted_drafts(struct flow_campaign *c, int64_t now)
 {
 	size_t n = 0;
@@ -165,7 +164,7 @@ static size_t wanted_drafts(struct flow_campaign *c, int64_t now)
 		size_t room = mailbox_room(mailbox_find(address), NULL, NULL);
 
 		if (room && flow_sched_feed_of(c, address)->send_after_ms > now)
-			n += room > 1 ? 2 * room : 1;
+			n += room;
 	}
 	return n < CLAIM_MAX ? n : CLAIM_MAX;
 }

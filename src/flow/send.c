@@ -92,7 +92,7 @@ static int render(struct flow_item *it)
 		new_message_id(&it->arena, e, it->sender->address, it->attempt));
 }
 
-static void release(struct flow_item *it, const char *why, enum lead_reason to)
+void flow_send_release(struct flow_item *it, const char *why, enum lead_reason to)
 {
 	it->released = mem_arena_dup(&it->arena, why);
 	it->released_to = to;
@@ -105,17 +105,18 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
 
 	if (r->u.reserve.suppressed_by)
-		release(it, "suppressed", LEAD_REASON_SUPPRESSED);
+		flow_send_release(it, "suppressed", LEAD_REASON_SUPPRESSED);
 	else if (r->u.reserve.contacted_by)
-		release(it, "already_contacted", LEAD_REASON_ALREADY_CONTACTED);
+		flow_send_release(it, "already_contacted", LEAD_REASON_ALREADY_CONTACTED);
 	else if (r->u.reserve.lead_moved)
-		release(it, "stopped", LEAD_REASON_NONE);
+		flow_send_release(it, "stopped", LEAD_REASON_NONE);
 	else if (flow.draining)
-		release(it, "draining", LEAD_REASON_NONE);
+		flow_send_release(it, "draining", LEAD_REASON_NONE);
 	else if (!c || !flow_campaign_may_send(c))
-		release(it, c && c->conf ? "campaign_paused" : "campaign_gone", LEAD_REASON_NONE);
+		flow_send_release(
+			it, c && c->conf ? "campaign_paused" : "campaign_gone", LEAD_REASON_NONE);
 	else if (flow_is_paused("mailbox", it->sender->address))
-		release(it, "mailbox_paused", LEAD_REASON_NONE);
+		flow_send_release(it, "mailbox_paused", LEAD_REASON_NONE);
 	else
 		return true;
 	return false;
@@ -130,7 +131,7 @@ static void not_reserved(struct flow_item *it, const struct store_req *r)
 
 	flow_sender_leave(it);
 	it->to = (struct store_lead_to){
-		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
+		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1, .mailbox = e->mailbox
 	};
 	if (flow_err_is_store(r->err)) {
 		flow_store_failed(r->err, r->why);
@@ -155,16 +156,10 @@ static void on_reserved(struct store_req *r)
 	if (!it)
 		return;
 	fail_point("reserve.after");
-	if (!r->err && it->link && pass_gate(it, r)) {
+	if (r->err)
+		not_reserved(it, r);
+	else if (pass_gate(it, r))
 		flow_advance(it, FLOW_GO);
-		return;
-	}
-	if (!r->err) {
-		if (it->stage == FLOW_STAGE_RESERVE) /* the connection went meanwhile */
-			release(it, "connection lost", LEAD_REASON_NONE);
-		return;
-	}
-	not_reserved(it, r);
 }
 
 void flow_send_reserve(struct flow_item *it)
@@ -208,7 +203,8 @@ void flow_send_wire(struct flow_item *it)
 		it->bytes.p, it->bytes.len);
 
 	if (err == CM_ESTATE) {
-		release(it, "connection lost", LEAD_REASON_NONE); /* its on_end is on the way */
+		flow_send_release(
+			it, "connection lost", LEAD_REASON_NONE); /* its on_end is on the way */
 	} else if (err) {
 		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_REFUSED,
 			.stage = MAIL_STAGE_RCPT,
@@ -284,9 +280,9 @@ static GPtrArray *items_in(enum flow_stage stage)
 
 void flow_send_drain(void)
 {
-	GPtrArray *wire = items_in(FLOW_STAGE_WIRE);
-
 	flow_senders_quit();
+	GPtrArray *wire = items_in(FLOW_STAGE_WIRE); /* on a link: the others were turned away */
+
 	for (guint i = 0; i < wire->len; i++) {
 		struct flow_item *it = wire->pdata[i];
 

@@ -32,6 +32,7 @@ struct flow_sender *flow_sender_get(const char *address)
 	s->mailbox = mailbox_find(address);
 	bug_if(!s->mailbox, "no mailbox %s", address);
 	list_init(&s->waiting);
+	list_init(&s->reserved);
 	list_init(&s->links);
 	g_ptr_array_add(flow.senders, s);
 	return s;
@@ -44,28 +45,53 @@ void flow_sender_leave(struct flow_item *it)
 		it->link->ready = mail_smtp_is_idle(it->link->smtp);
 		it->link = NULL;
 	}
-	if (it->wait_node.next)
-		list_remove(&it->sender->waiting, &it->wait_node);
 	mailbox_give_back(it->sender->mailbox, it->had_slot);
 	it->sender = NULL;
 }
 
-static struct flow_item *first_waiting(const struct flow_sender *s)
+struct flow_sender *flow_sender_with_room(const struct conf_campaign *c, const char *address)
 {
-	struct list_node *node = list_first(&s->waiting);
+	struct flow_sender *best = NULL;
+	size_t most = 0;
 
-	return node ? list_entry(node, struct flow_item, wait_node) : NULL;
+	for (size_t i = 0; i < c->n_mailboxes; i++) {
+		struct flow_sender *s = flow_sender_get(c->mailboxes[i]->address);
+		size_t room = mailbox_room(s->mailbox, NULL, NULL);
+
+		if (s->claiming || room <= most || (*address && !str_eq(address, s->address)))
+			continue;
+		most = room;
+		best = s;
+	}
+	return best;
 }
 
-static void return_waiting(struct flow_sender *s)
+/* Out of V, where it has waited the longest; NULL: nobody waits. */
+static struct flow_item *next_of(struct list *v)
 {
-	for (struct flow_item *it; (it = first_waiting(s));) {
-		it->to = (struct store_lead_to){
-			.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .due_ms = -1
-		};
+	struct list_node *node = list_first(v);
+
+	if (!node)
+		return NULL;
+	list_remove(v, node);
+	return list_entry(node, struct flow_item, wait_node);
+}
+
+/* Who waits for a link goes back. */
+static void turn_away(struct flow_sender *s, const char *why)
+{
+	struct flow_item *it;
+
+	while ((it = next_of(&s->waiting))) {
+		it->to = (struct store_lead_to){ .state = LEAD_QUEUED,
+			.stage = LEAD_STAGE_SEND,
+			.due_ms = -1,
+			.mailbox = it->claimed->email.mailbox };
 		flow_sender_leave(it);
 		flow_advance(it, FLOW_RETURN);
 	}
+	while ((it = next_of(&s->reserved)))
+		flow_send_release(it, why, LEAD_REASON_NONE);
 }
 
 /* ---- links ------------------------------------------------------------------------------------- */
@@ -153,7 +179,6 @@ static void connect_failed(struct flow_sender *s, const struct mail_verdict *v)
 		return;
 	mailbox_throttle(s->mailbox, v->text);
 	flow_sched_in_vain();
-	return_waiting(s);
 }
 
 static void on_end(void *arg, const struct mail_verdict *v)
@@ -162,8 +187,7 @@ static void on_end(void *arg, const struct mail_verdict *v)
 	struct flow_sender *s = k->sender;
 	bool failed = !k->was_ready && !k->is_leaving;
 
-	flow_link_free(
-		k); /* an item that is reserving will find that its link is gone; V is its own */
+	flow_link_free(k); /* after this call: V is its own */
 	if (failed && !flow.draining)
 		connect_failed(s, v);
 	flow_sched_soon();
@@ -190,7 +214,7 @@ static void open_link(struct flow_sender *s, const char *url)
 
 /* ---- who gets which ---------------------------------------------------------------------------- */
 
-/* A link may have closed itself since it said that it is ready; a reservation for it would be lost. */
+/* A link may have closed itself since it said that it is ready. */
 static struct flow_link *free_link(struct flow_sender *s)
 {
 	list_each (node, &s->links) {
@@ -231,31 +255,52 @@ static void quit_leaving(struct flow_sender *s)
 	}
 }
 
+static bool is_reached(const struct flow_sender *s)
+{
+	list_each (node, &s->links) {
+		const struct flow_link *k = list_entry(node, struct flow_link, node);
+
+		if (k->was_ready && is_of_use(k))
+			return true;
+	}
+	return false;
+}
+
+/* A mail is reserved as soon as the server is reached, and takes the first link that is free: no link
+ * waits while a reservation goes to the disk. */
 void flow_sender_feed(struct flow_sender *s)
 {
+	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
+	const char *why = flow.draining ? "draining" : mailbox_closed(s->mailbox);
 	struct flow_item *it;
 	struct flow_link *k;
 
 	quit_leaving(s);
-	while ((it = first_waiting(s)) && (k = free_link(s))) {
-		list_remove(&s->waiting, &it->wait_node);
+	if (why) {
+		turn_away(s, why);
+		return;
+	}
+	while (is_reached(s) && (it = next_of(&s->waiting)))
+		flow_advance(it, FLOW_GO);
+	while ((k = free_link(s)) && (it = next_of(&s->reserved))) {
 		k->ready = false;
 		k->item = it->id;
 		it->link = k;
-		flow_advance(it, FLOW_GO);
+		flow_send_wire(it);
 	}
-	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
-	if (!cm || flow.draining) { /* not configured any more */
-		return_waiting(s);
-		return;
-	}
-	for (size_t n = opening(s); n < s->waiting.n && may_open(s, cm); n++)
+	for (size_t n = opening(s); n < s->waiting.n + s->reserved.n && may_open(s, cm); n++)
 		open_link(s, cm->smtp);
 }
 
 void flow_sender_connect(struct flow_item *it)
 {
 	list_push(&it->sender->waiting, &it->wait_node);
+	flow_sched_soon();
+}
+
+void flow_sender_wire(struct flow_item *it)
+{
+	list_push(&it->sender->reserved, &it->wait_node);
 	flow_sched_soon();
 }
 

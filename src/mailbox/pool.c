@@ -183,6 +183,20 @@ static size_t closed(
 	return 0;
 }
 
+const char *mailbox_closed(const struct mailbox *m)
+{
+	switch (m->state) {
+	case MAILBOX_REMOVED:
+	case MAILBOX_PAUSED:
+		return "mailbox_paused";
+	case MAILBOX_THROTTLED:
+		return "mailbox_throttled";
+	case MAILBOX_READY:
+		break;
+	}
+	return NULL;
+}
+
 size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms)
 {
 	int64_t now = clock_wall_ms(), backoff = m->throttled_until_ms - clock_boot_ms();
@@ -190,15 +204,9 @@ size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_unt
 
 	if (m->state == MAILBOX_THROTTLED && backoff <= 0)
 		set_state(m, MAILBOX_READY, "backoff is over");
-	switch (m->state) {
-	case MAILBOX_REMOVED:
-	case MAILBOX_PAUSED:
-		return closed(ret_reason, ret_until_ms, "mailbox_paused", CLOCK_NEVER_MS);
-	case MAILBOX_THROTTLED:
-		return closed(ret_reason, ret_until_ms, "mailbox_throttled", now + backoff);
-	case MAILBOX_READY:
-		break;
-	}
+	if (m->state != MAILBOX_READY)
+		return closed(ret_reason, ret_until_ms, mailbox_closed(m),
+			m->state == MAILBOX_THROTTLED ? now + backoff : CLOCK_NEVER_MS);
 	if (!m->has_history)
 		return closed(ret_reason, ret_until_ms, "store_down", CLOCK_NEVER_MS);
 	int64_t day = mailbox_pace_day_opens(&m->pace, now, m->waiting);
@@ -206,8 +214,10 @@ size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_unt
 		return closed(ret_reason, ret_until_ms, "mailbox_daily_limit", day);
 	if (now < m->pace.not_before_ms)
 		return closed(ret_reason, ret_until_ms, "mailbox_gap", m->pace.not_before_ms);
-	/* After a failure one mail at a time finds out whether the mailbox works again. */
-	size_t most = has_gap || m->throttle_ms > THROTTLE_FIRST_MS ? 1 : (size_t)m->connections;
+	/* One on each connection, one reserved after it, one being written. After a failure one mail
+	 * at a time finds out whether the mailbox works again. */
+	size_t most =
+		has_gap || m->throttle_ms > THROTTLE_FIRST_MS ? 1 : 3 * (size_t)m->connections;
 	if (m->in_use >= most)
 		return closed(ret_reason, ret_until_ms, "mailbox_gap", CLOCK_NEVER_MS);
 	size_t left = (size_t)m->pace.limit - mailbox_pace_used(&m->pace, now) - m->waiting;

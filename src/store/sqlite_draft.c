@@ -1,5 +1,5 @@
 /*
- * DRAFT: a step's row gets its words, and the lead goes on to be sent.
+ * DRAFT: a step's row gets its words, and the lead goes on to be sent, at once or in its turn.
  * Runs on: lane 0, inside a group's transaction.
  * Words that a reservation has fixed are never changed: a mail with them may be on its way.
  */
@@ -58,6 +58,8 @@ int store_op_draft(struct store_db *db, struct store_req *r)
 	}
 	put(db, r);
 	answer(e, now.created_ms);
-	store_lead_move(db, e->lead_id, &r->u.draft.to, store_claim_of(r->u.draft.claim), NULL);
+	if (r->u.draft.to.state != LEAD_IN_FLIGHT)
+		store_lead_move(
+			db, e->lead_id, &r->u.draft.to, store_claim_of(r->u.draft.claim), NULL);
 	return CM_OK;
 }

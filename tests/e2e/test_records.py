@@ -139,7 +139,7 @@ def test_keys_that_are_not_text_end_no_list_and_hold_up_nobody(tmp_path):
                     "INSERT INTO attempts (_id, slot, state, lead_id) VALUES (?, 0, 'reserved', ?)",
                     (key, f"lead{i}"),
                 )
-            db.execute("UPDATE attempts SET _id = x'00ff00' WHERE n = 1 AND state = 'reserved'")
+            db.execute("UPDATE attempts SET _id = CAST(_id AS BLOB) WHERE n = 1 AND state = 'reserved'")
             db.execute(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)"
                 " INSERT INTO do_not_contact (pattern) SELECT CAST('x' || i AS BLOB) FROM n"

@@ -61,6 +61,22 @@ START_TEST(a_draft_of_a_lead_that_is_not_in_flight_leaves_it)
 }
 END_TEST
 
+/* A mailbox has room for it: nobody else may claim it in between. */
+START_TEST(a_draft_that_goes_on_at_once_stays_with_its_claim)
+{
+	rig_import("bob@x.com", "founders");
+	struct rig_step s = rig_step_of(rig_claim(LEAD_STAGE_DRAFT));
+	struct store_req *r = rig_draft_new(&s, false);
+
+	r->u.draft.to = (struct store_lead_to){ .state = LEAD_IN_FLIGHT };
+	rig_ok(rig_ask(r));
+	ck_assert_uint_eq(rig_claim_of("founders", LEAD_STAGE_SEND, MAILBOX, 9)->u.claim.n, 0);
+	rig_ok(rig_reserve(&s, 1));
+	rig_ok(rig_slot(&s, 1));
+	rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_SENT));
+}
+END_TEST
+
 /* ---- the way of one mail ----------------------------------------------------------------------- */
 
 START_TEST(a_mail_that_is_sent)
@@ -718,6 +734,7 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_draft_moves_its_lead_on);
 	tcase_add_test(t, a_draft_is_kept_unless_it_is_to_be_replaced);
 	tcase_add_test(t, a_draft_of_a_lead_that_is_not_in_flight_leaves_it);
+	tcase_add_test(t, a_draft_that_goes_on_at_once_stays_with_its_claim);
 	tcase_add_test(t, a_mail_that_is_sent);
 	tcase_add_test(t, a_follow_up_knows_its_thread);
 	tcase_add_test(t, an_uncertain_mail_counts_as_sent);

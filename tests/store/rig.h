@@ -252,7 +252,7 @@ UNUSED static struct rig_step rig_step_of(const struct store_claimed *c)
 	return s;
 }
 
-UNUSED static struct store_req *rig_draft(const struct rig_step *s, bool replace)
+UNUSED static struct store_req *rig_draft_new(const struct rig_step *s, bool replace)
 {
 	struct store_req *r = rig_new(STORE_DRAFT);
 
@@ -276,7 +276,12 @@ UNUSED static struct store_req *rig_draft(const struct rig_step *s, bool replace
 		.state = LEAD_QUEUED, .stage = LEAD_STAGE_SEND, .step = s->step, .due_ms = -1
 	};
 	r->u.draft.replace = replace;
-	return rig_ask(r);
+	return r;
+}
+
+UNUSED static struct store_req *rig_draft(const struct rig_step *s, bool replace)
+{
+	return rig_ask(rig_draft_new(s, replace));
 }
 
 /* Not sent yet: a test may change it. */
