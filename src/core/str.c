@@ -208,16 +208,31 @@ static size_t utf8_len(const unsigned char *p, size_t n)
 	return c < least[len] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0 : len;
 }
 
+/* How much of P is ASCII, in steps of eight bytes. */
+static size_t ascii_len(const unsigned char *p, size_t n)
+{
+	uint64_t eight;
+	size_t i = 0;
+
+	for (; i + sizeof eight <= n; i += sizeof eight) {
+		memcpy(&eight, p + i, sizeof eight);
+		if (eight & 0x8080808080808080)
+			break;
+	}
+	return i;
+}
+
 bool str_is_utf8(const char *s, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
-	for (size_t i = 0; i < n;) {
+	for (size_t i = ascii_len(p, n); i < n;) {
 		size_t len = utf8_len(p + i, n - i);
 
 		if (!len)
 			return false;
 		i += len;
+		i += ascii_len(p + i, n - i);
 	}
 	return true;
 }

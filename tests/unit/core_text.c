@@ -22,6 +22,14 @@ START_TEST(utf8)
 	ck_assert(str_is_utf8("k\xC3\xA4the \xE2\x82\xAC \xF0\x9F\x8D\x9E", 15));
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		ck_assert_msg(!str_is_utf8(bad[i], strlen(bad[i])), "%zu", i);
+	for (size_t i = 0; i < 40; i++) { /* wherever it stands */
+		char text[] = "forty bytes of ASCII, but for one of them";
+
+		ck_assert(str_is_utf8(text, 40));
+		text[i] = '\xFF';
+		ck_assert_msg(!str_is_utf8(text, 40), "%zu", i);
+		ck_assert(str_is_utf8(text, i));
+	}
 	ck_assert_uint_eq(str_utf8_cut("a\xE2\x82\xAC", 4, 3), 1);
 	ck_assert_uint_eq(str_utf8_cut("a\xE2\x82\xAC", 4, 4), 4);
 }
