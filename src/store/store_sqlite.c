@@ -1,7 +1,7 @@
 /*
  * The SQLite backend: one file, one writer.
- *   lane 0  the writer: everything that waits becomes one transaction, each request in a savepoint
- *           of its own; audit's slices run between groups
+ *   lane 0  the writer: everything that waits becomes one transaction, in which a request that
+ *           fails is undone alone; audit's slices run between groups
  *   lane 1  the reader, on its own connection
  *   lane 2  copies and checks of the whole file, each on a connection of its own, so that no reader
  *           waits for them
@@ -108,20 +108,62 @@ static bool is_dry_run(const struct store_req *r)
 
 /* ---- groups ------------------------------------------------------------------------------------ */
 
-static void run_one(struct store_db *db, struct store_req *r)
+static void answer(struct store_db *db, struct store_req *r)
 {
-	store_db_run(db, STORE_SQL_OP_BEGIN);
-	if (!db->err)
-		r->err = ops[r->op].run(db, r);
 	store_db_release(db);
 	if (db->is_broken)
 		return;
 	if (db->err)
 		r->err = store_refuse(r, db->err, db->why);
 	db->err = CM_OK;
+}
+
+/* Inside a savepoint: what R changed is undone when it fails, or was only to be looked at. */
+static void run_apart(struct store_db *db, struct store_req *r)
+{
+	store_db_run(db, STORE_SQL_OP_BEGIN);
+	if (!db->err)
+		r->err = ops[r->op].run(db, r);
+	answer(db, r);
+	if (db->is_broken)
+		return;
 	if (r->err || is_dry_run(r))
 		store_db_run(db, STORE_SQL_OP_UNDO);
 	store_db_run(db, STORE_SQL_OP_END);
+}
+
+/* Without one. False: there is something to undo. */
+static bool run_plain(struct store_db *db, struct store_req *r)
+{
+	int64_t before = sqlite3_total_changes64(db->h);
+
+	r->err = ops[r->op].run(db, r);
+	answer(db, r);
+	return db->is_broken || !(r->err || is_dry_run(r)) ||
+	       sqlite3_total_changes64(db->h) == before;
+}
+
+/* A savepoint costs as much as a row written, and almost no request needs one: nearly all that fail do
+ * so before they write. Does without as long as that is so. False: it is not; all is undone, and REQS
+ * are again as they were asked. */
+static bool run_together(struct store_db *db, struct store_req **reqs, size_t n)
+{
+	struct store_req *asked = xcalloc(n, sizeof *asked);
+	bool ok = true;
+	size_t i = 0;
+
+	for (; i < n && ok && !db->is_broken; i++) {
+		asked[i] = *reqs[i];
+		ok = run_plain(db, reqs[i]);
+	}
+	while (!ok && i--)
+		reqs[i]->u = asked[i].u;
+	if (!ok) {
+		store_db_run(db, STORE_SQL_ROLLBACK);
+		store_db_run(db, STORE_SQL_BEGIN_WRITE);
+	}
+	free(asked);
+	return ok;
 }
 
 static void pass_fail_points(struct store_req **reqs, size_t n, bool is_after)
@@ -134,8 +176,9 @@ static void pass_fail_points(struct store_req **reqs, size_t n, bool is_after)
 static void run_all(struct store_db *db, bool is_writer, struct store_req **reqs, size_t n)
 {
 	store_db_run(db, is_writer ? STORE_SQL_BEGIN_WRITE : STORE_SQL_BEGIN_READ);
-	for (size_t i = 0; i < n && !db->is_broken; i++)
-		run_one(db, reqs[i]);
+	if (!db->err && !run_together(db, reqs, n))
+		for (size_t i = 0; i < n && !db->is_broken; i++)
+			run_apart(db, reqs[i]);
 	if (db->err)
 		return;
 	if (is_writer)

@@ -165,8 +165,9 @@ int store_copy_file(const char *from, const char *path, char **ret_why)
 
 /* ---- operations ------------------------------------------------------------------------------- */
 
-/* Each runs inside a savepoint of the group's transaction and returns the request's err; a database
- * error is in db->err. What it changed is undone when it fails. */
+/* Each runs inside the group's transaction and returns the request's err; a database error is in
+ * db->err. What it changed is undone when it fails; then it may be run again, on the request as it was
+ * asked. */
 typedef int store_op_fn(struct store_db *db, struct store_req *r);
 
 /* sqlite_leads.c, sqlite_claim.c, sqlite_import.c */
