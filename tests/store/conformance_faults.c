@@ -433,7 +433,8 @@ START_TEST(an_error_of_one_request_is_its_own)
 	ck_assert_ptr_nonnull(bad->why);
 	rig_ok(before);
 	rig_ok(after);
-	ck_assert_uint_eq(before->u.suppress.n_new, 1); /* counted once, however often it was tried */
+	ck_assert_uint_eq(
+		before->u.suppress.n_new, 1); /* counted once, however often it was tried */
 	ck_assert_uint_eq(after->u.suppress.n_new, 1);
 	ck_assert(!store_stats().down);
 	ck_assert_int_eq(rig.backend->count("leads", "1"), 0);
