@@ -259,7 +259,7 @@ static bool is_settled(struct flow_item *it)
 		flow_advance(it, FLOW_RETURN);
 		return false;
 	}
-	flow_record_settle(last);
+	flow_recover_settle(last);
 	flow_item_end(it);
 	return false;
 }

@@ -21,11 +21,6 @@ struct flow_plan {
 	const struct conf *conf; /* owned reference */
 	struct content_template ***templates; /* owned: [campaign][step] */
 };
-/* Borrowed from P. */
-const struct content_template *flow_plan_template(
-	const struct flow_plan *p, const struct conf_campaign *c, size_t step);
-struct flow_plan *flow_plan_ref(struct flow_plan *p);
-void flow_plan_unref(struct flow_plan *p);
 
 /* ---- an item: one lead on its way -------------------------------------------------------------- */
 
@@ -173,14 +168,36 @@ void flow_item_end(struct flow_item *it);
 void flow_advance(struct flow_item *it, enum flow_verdict v);
 /* Enters the item's first stage. */
 void flow_enter(struct flow_item *it);
+void flow_check_drained(void);
+
+/* ---- plan.c ------------------------------------------------------------------------------------ */
+
+/* Parses every template of C; problems are appended to RET (NULL: they are known to be none). The
+ * caller owns the one reference. */
+struct flow_plan *flow_plan_new(const struct conf *c, struct str *ret_problems);
+struct flow_plan *flow_plan_ref(struct flow_plan *p);
+void flow_plan_unref(struct flow_plan *p);
+/* Borrowed from P. */
+const struct content_template *flow_plan_template(
+	const struct flow_plan *p, const struct conf_campaign *c, size_t step);
+/* Campaigns and mailboxes follow the current plan and the stored controls. */
+void flow_plan_apply(void);
+void flow_campaigns_init(void);
 struct flow_campaign *flow_campaign_find(const char *name); /* NULL: none */
 bool flow_campaign_may_send(const struct flow_campaign *c);
+
+/* ---- outage.c ---------------------------------------------------------------------------------- */
+
+void flow_store_init(void);
+void flow_store_open(void);
+void flow_store_done(void);
 bool flow_is_open_for_work(void); /* ready, not draining, store up */
 /* A write failed because of the store: nothing new starts until it answers again. */
 void flow_store_failed(int err, const char *why);
 bool flow_err_is_store(int err);
-void flow_check_drained(void);
-void flow_apply_controls(void);
+/* A mailbox sends nothing before the ledger has told what it sent; and that is not settled before
+ * recovery is over. */
+void flow_store_ask_histories(void);
 
 /* ---- stages ------------------------------------------------------------------------------------ */
 
@@ -239,11 +256,14 @@ const char *flow_send_message_id(
 /* Where a lead goes after STEP of C went out at SENT_MS. */
 struct store_lead_to flow_record_next(const struct conf_campaign *c, size_t step, int64_t sent_ms);
 void flow_record_redo(void); /* the store is back: write what it did not take */
-void flow_record_recover(void (*then)(void)); /* settles every open attempt of an earlier process */
+
+/* recover.c */
+void flow_recover(void (*then)(void)); /* settles every open attempt of an earlier process */
 /* An open attempt nobody works on: void it, then write what that means. */
-void flow_record_settle(const struct store_attempt *a);
-bool flow_record_is_settling(void);
-void flow_record_on_quick_check(struct store_req *r);
+void flow_recover_settle(const struct store_attempt *a);
+bool flow_recover_is_busy(void);
+void flow_recover_redo(void); /* the store is back: go on where it did not take it */
+void flow_recover_on_quick_check(struct store_req *r);
 
 /* sched.c */
 void flow_sched_init(void);

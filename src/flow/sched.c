@@ -223,7 +223,7 @@ static bool knows_mailboxes(void)
 static bool is_quiet(void)
 {
 	return knows_mailboxes() && !flow.claims && !flow.waking && !flow.unbinding &&
-	       !g_hash_table_size(flow.items) && !flow_record_is_settling() && !flow.store_down;
+	       !g_hash_table_size(flow.items) && !flow_recover_is_busy() && !flow.store_down;
 }
 
 /* Of --until-idle. */

@@ -32,7 +32,7 @@ static void on_control(struct store_req *r)
 			g_hash_table_remove(flow.controls, c->name);
 		log_event(LOG_NOTICE, c->set ? "control_set" : "control_removed",
 			LOG_S("name", c->name), LOG_I("voided", r->u.control.voids.voided));
-		flow_apply_controls();
+		flow_plan_apply();
 	} else if (flow_err_is_store(r->err)) {
 		flow_store_failed(r->err, r->why);
 	}

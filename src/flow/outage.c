@@ -1,0 +1,190 @@
+/*
+ * The store as the corridor sees it: opening it, what has to be read from it before the first mail,
+ * and its outages: nothing new starts while it is down, and it is asked again until it answers.
+ * Runs on: loop. Called by flow.c at birth, and by every stage whose request the store did not take.
+ * Never: gives up; the waits are trouble.c's.
+ */
+#include "flow_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/err.h"
+#include "coldmail/log.h"
+#include "coldmail/mem.h"
+
+/* All slots of a day, whatever the limit was when they were taken. */
+#define DAY_SLOTS_MAX INT32_MAX
+
+static struct loop_timer timer;
+static unsigned failures;
+static int last_err;
+static int64_t up_ms; /* boot: since then */
+static bool asking;
+
+/* ---- up and down -------------------------------------------------------------------------------- */
+
+bool flow_err_is_store(int err)
+{
+	return err == CM_ESTORE || err == CM_EFULL || err == CM_EIO;
+}
+
+bool flow_is_open_for_work(void)
+{
+	return flow.ready && !flow.draining && !flow.store_down && flow.mode != FLOW_MAINTENANCE;
+}
+
+static void on_opened(struct store_req *r);
+
+static void store_is_up(void)
+{
+	if (flow.store_down) {
+		log_event(LOG_NOTICE, "store_up", LOG_I("failures", failures));
+		loop_unhold();
+	}
+	up_ms = clock_boot_ms();
+	flow.store_down = false;
+}
+
+static void on_ping(struct store_req *r)
+{
+	asking = false;
+	if (flow_err_is_store(r->err)) {
+		flow_store_failed(r->err, r->why);
+		return;
+	}
+	store_is_up();
+	flow_store_ask_histories();
+	flow_recover_redo();
+	flow_record_redo();
+	flow_sched_soon();
+}
+
+static void ask(void *arg)
+{
+	(void)arg;
+	if (asking)
+		return;
+	asking = true;
+	if (flow.opened)
+		store_send(store_req_new(STORE_PING, on_ping, 0, NULL));
+	else
+		store_send(store_req_new(STORE_OPEN, on_opened, 0, NULL));
+}
+
+void flow_store_failed(int err, const char *why)
+{
+	/* Until it was open once, each other reason is one more thing for somebody to do. */
+	if (!flow.store_down || (!flow.opened && err != last_err))
+		log_event(
+			LOG_ERR, "store_down", LOG_S("error", cm_strerror(err)), LOG_S("why", why));
+	last_err = err;
+	if (!flow.store_down) {
+		loop_hold(); /* virtual time waits for the store, too */
+		/* On a full disk it may answer and fail by turns: that is one failure. */
+		if (clock_boot_ms() - up_ms > CLOCK_MINUTE_MS)
+			failures = 0;
+	}
+	flow.store_down = true;
+	if (!loop_timer_is_set(&timer) && !asking)
+		loop_timer_in(&timer, flow_trouble_store_wait_ms(failures++));
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static void on_use(struct store_req *r)
+{
+	struct flow_sender *s = flow_sender_get(r->u.use.mailbox);
+
+	s->asking = false;
+	if (r->err)
+		flow_store_failed(r->err, r->why);
+	else
+		mailbox_history(s->mailbox, r->u.use.at_ms, r->u.use.n, r->u.use.last_ms);
+	flow_sched_soon();
+}
+
+void flow_store_ask_histories(void)
+{
+	for (guint i = 0; flow.ready && i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		if (s->asking || mailbox_has_history(s->mailbox))
+			continue;
+		struct store_req *r = store_req_new(STORE_MAILBOX_USE, on_use, 0, NULL);
+		r->u.use.mailbox = mem_arena_dup(&r->arena, s->address);
+		r->u.use.since_ms = clock_wall_ms() - CLOCK_DAY_MS;
+		r->u.use.max = DAY_SLOTS_MAX;
+		s->asking = true;
+		store_send(r);
+	}
+}
+
+static void recovered(void)
+{
+	flow.ready = true;
+	flow_store_ask_histories();
+	log_event(LOG_INFO, "ready", LOG_I("campaigns", flow.plan->conf->n_campaigns),
+		LOG_I("mailboxes", flow.plan->conf->n_mailboxes));
+	flow_sched_soon();
+}
+
+static void on_controls(struct store_req *r)
+{
+	if (r->err) {
+		flow_store_failed(r->err, r->why);
+		flow.opened = false;
+		return;
+	}
+	for (size_t i = 0; i < r->u.controls.n; i++)
+		g_hash_table_add(flow.controls, xstrdup(r->u.controls.v[i].name));
+	flow_plan_apply();
+	if (flow.mode == FLOW_MAINTENANCE)
+		flow.ready = true;
+	else
+		flow_recover(recovered);
+}
+
+static void say_ready(int err, const char *why)
+{
+	void (*fn)(int, const char *) = flow.on_ready;
+
+	flow.on_ready = NULL;
+	if (fn)
+		fn(err, why);
+}
+
+static void on_opened(struct store_req *r)
+{
+	/* The first answer may end the process: main decides. Whatever comes later is waited for. */
+	bool may_end = flow.on_ready && (r->err == CM_ELOCKED || r->err == CM_EVERSION);
+
+	asking = false;
+	if (r->err) {
+		if (!may_end)
+			flow_store_failed(r->err, r->why);
+		say_ready(r->err, r->why);
+		return;
+	}
+	store_is_up();
+	flow.opened = true;
+	if (r->u.open.migrated_backup)
+		log_event(LOG_NOTICE, "store_migrated", LOG_I("schema", r->u.open.schema),
+			LOG_S("backup", r->u.open.migrated_backup));
+	store_send(store_req_new(STORE_CONTROLS, on_controls, 0, NULL));
+	store_send(store_req_new(STORE_QUICK_CHECK, flow_recover_on_quick_check, 0, NULL));
+	say_ready(CM_OK, NULL);
+}
+
+void flow_store_init(void)
+{
+	loop_timer_init(&timer, ask, NULL);
+}
+
+void flow_store_open(void)
+{
+	ask(NULL);
+}
+
+void flow_store_done(void)
+{
+	loop_timer_cancel(&timer);
+}

@@ -1,0 +1,204 @@
+/*
+ * Plans: a generation of configuration with its templates parsed, and what it makes of campaigns and
+ * mailboxes together with the operator's stored word (start, pause).
+ * Runs on: loop. Called by flow.c at birth, by ops at a reload, by verbs.c after a word was stored.
+ * Work in flight keeps the plan it began with; only new work sees the new one.
+ */
+#include "flow_private.h"
+
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+static void plan_free(struct flow_plan *p)
+{
+	const struct conf *c = p->conf;
+
+	for (size_t i = 0; i < c->n_campaigns; i++) {
+		for (size_t k = 0; k < c->campaigns[i].n_steps; k++)
+			content_template_free(p->templates[i][k]);
+		free(p->templates[i]);
+	}
+	free(p->templates);
+	conf_unref(c);
+	free(p);
+}
+
+struct flow_plan *flow_plan_ref(struct flow_plan *p)
+{
+	p->refs++;
+	return p;
+}
+
+void flow_plan_unref(struct flow_plan *p)
+{
+	if (p && --p->refs == 0)
+		plan_free(p);
+}
+
+struct flow_plan *flow_plan_new(const struct conf *c, struct str *ret_problems)
+{
+	struct flow_plan *p = xcalloc(1, sizeof *p);
+
+	p->refs = 1;
+	p->conf = conf_ref(c);
+	p->templates = xcalloc(c->n_campaigns, sizeof *p->templates);
+	for (size_t i = 0; i < c->n_campaigns; i++) {
+		const struct conf_campaign *cc = &c->campaigns[i];
+
+		p->templates[i] = xcalloc(cc->n_steps, sizeof **p->templates);
+		for (size_t k = 0; k < cc->n_steps; k++) {
+			const struct conf_step *s = &cc->steps[k];
+			char *problem = NULL;
+
+			if (!content_template_parse(s->template_source, s->template_path,
+				    s->same_thread, &p->templates[i][k], &problem))
+				continue;
+			if (ret_problems)
+				str_addf(ret_problems, "%s\n", problem);
+			free(problem);
+		}
+	}
+	return p;
+}
+
+const struct content_template *flow_plan_template(
+	const struct flow_plan *p, const struct conf_campaign *c, size_t step)
+{
+	return p->templates[c - p->conf->campaigns][step];
+}
+
+bool flow_check(const struct conf *c, struct str *ret_problems)
+{
+	size_t before = ret_problems->len;
+
+	flow_plan_unref(flow_plan_new(c, ret_problems));
+	for (size_t i = 0; flow.fast_forward && i < c->n_mailboxes; i++) {
+		const struct conf_mailbox *m = &c->mailboxes[i];
+
+		if (!m->is_loopback)
+			str_addf(ret_problems,
+				"%s:%d: --fast-forward is under way, and %s is not a server on "
+				"loopback\n",
+				m->file, m->line, m->smtp);
+	}
+	return ret_problems->len == before;
+}
+
+/* ---- campaigns and senders -------------------------------------------------------------------- */
+
+static void campaign_free(void *p)
+{
+	struct flow_campaign *c = p;
+
+	g_hash_table_unref(c->feeds);
+	free(c->name);
+	free(c);
+}
+
+void flow_campaigns_init(void)
+{
+	flow.campaigns = g_ptr_array_new_with_free_func(campaign_free);
+}
+
+struct flow_campaign *flow_campaign_find(const char *name)
+{
+	for (guint i = 0; i < flow.campaigns->len; i++) {
+		struct flow_campaign *c = flow.campaigns->pdata[i];
+
+		if (str_eq(c->name, name))
+			return c;
+	}
+	return NULL;
+}
+
+static bool has_control(const char *prefix, const char *name)
+{
+	char *key = xasprintf("%s%s", prefix, name);
+	bool has = g_hash_table_contains(flow.controls, key);
+
+	free(key);
+	return has;
+}
+
+bool flow_is_paused(const char *kind, const char *name)
+{
+	if (str_eq(kind, "all"))
+		return g_hash_table_contains(flow.controls, "pause/all");
+	return has_control(str_eq(kind, "campaign") ? "pause/campaign/" : "pause/mailbox/", name);
+}
+
+bool flow_has_started(const struct conf_campaign *c)
+{
+	return c->start_auto || has_control("start/", c->name);
+}
+
+bool flow_campaign_may_send(const struct flow_campaign *c)
+{
+	return c->conf && c->started && !c->paused && !flow_is_paused("all", NULL);
+}
+
+static struct flow_campaign *campaign_get(const char *name)
+{
+	struct flow_campaign *c = flow_campaign_find(name);
+
+	if (c)
+		return c;
+	c = xcalloc(1, sizeof *c);
+	c->name = xstrdup(name);
+	c->feeds = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
+	g_ptr_array_add(flow.campaigns, c);
+	return c;
+}
+
+static void apply(void)
+{
+	const struct conf *conf = flow.plan->conf;
+
+	for (guint i = 0; i < flow.campaigns->len; i++)
+		((struct flow_campaign *)flow.campaigns->pdata[i])->conf = NULL;
+	for (size_t i = 0; i < conf->n_campaigns; i++) {
+		const struct conf_campaign *cc = &conf->campaigns[i];
+		struct flow_campaign *c = campaign_get(cc->name);
+
+		c->conf = cc;
+		c->started = flow_has_started(cc);
+		c->paused = flow_is_paused("campaign", cc->name);
+		c->draft_after_ms = 0;
+		c->strays = true;
+		g_hash_table_remove_all(c->feeds);
+	}
+	for (size_t i = 0; i < conf->n_mailboxes; i++) {
+		const char *address = conf->mailboxes[i].address;
+
+		flow_sender_get(address);
+		if (flow_is_paused("mailbox", address) ||
+			mailbox_info(mailbox_find(address)).state == MAILBOX_PAUSED)
+			mailbox_pause(mailbox_find(address), flow_is_paused("mailbox", address));
+	}
+}
+
+void flow_plan_apply(void)
+{
+	apply();
+	flow_sched_soon();
+}
+
+const struct conf *flow_conf(void)
+{
+	return flow.plan->conf;
+}
+
+void flow_reload(const struct conf *c)
+{
+	struct flow_plan *old = flow.plan;
+
+	flow.plan = flow_plan_new(c, NULL);
+	mailbox_configure(c);
+	apply();
+	flow_store_ask_histories();
+	flow_senders_reconfigure();
+	flow_plan_unref(old);
+	flow_sched_soon();
+}
