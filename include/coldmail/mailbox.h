@@ -50,9 +50,25 @@ void mailbox_slot(struct mailbox *m); /* its slot is taken: counts for gap and d
 /* It is over; a slot, if it had one, still counts. */
 void mailbox_give_back(struct mailbox *m, bool had_slot);
 
-/* A failure that is the mailbox's (connection, its server's temporary no): backs off 1 min doubling
- * to 60 min. WHY is for people. */
-void mailbox_throttle(struct mailbox *m, const char *why);
+/* What broke, when it was the mailbox's: a connection or its server's temporary no; "too fast"; the
+ * provider's day is used up; the provider blocks it; its credential is refused, or cannot be looked
+ * at now (454); no certificate to trust. */
+#define MAILBOX_FAULTS(X)                                                                          \
+	X(TRANSIENT, "transient")                                                                  \
+	X(RATE, "rate")                                                                            \
+	X(DAILY_LIMIT, "daily_limit")                                                              \
+	X(BLOCKED, "blocked")                                                                      \
+	X(AUTH, "auth")                                                                            \
+	X(AUTH_LATER, "auth_later")                                                                \
+	X(TLS, "tls")
+enum mailbox_fault {
+#define X(name, text) MAILBOX_FAULT_##name,
+	MAILBOX_FAULTS(X)
+#undef X
+};
+const char *mailbox_fault_name(enum mailbox_fault f);
+/* M failed in the way F: it backs off 1 min doubling to 60 min. WHY is for people (copied). */
+void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why);
 void mailbox_succeed(struct mailbox *m); /* ends the backoff's growth */
 void mailbox_pause(struct mailbox *m, bool paused);
 

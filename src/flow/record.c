@@ -202,7 +202,7 @@ void flow_record_enter(struct flow_item *it)
 		it->from = mailbox_name(m);
 		flow_sender_leave(it);
 		if (t.throttle)
-			mailbox_throttle(m, it->verdict.text);
+			mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, it->verdict.text);
 		else if (t.attempt == STORE_ATTEMPT_SENT)
 			mailbox_succeed(m);
 		flow_sched_soon();

@@ -177,7 +177,7 @@ static void connect_failed(struct flow_sender *s, const struct mail_verdict *v)
 	s->more_links_ms = clock_boot_ms() + MORE_LINKS_AFTER_MS;
 	if (has_link_of_use(s))
 		return;
-	mailbox_throttle(s->mailbox, v->text);
+	mailbox_fault(s->mailbox, MAILBOX_FAULT_TRANSIENT, v->text);
 	flow_sched_in_vain();
 }
 

@@ -47,9 +47,20 @@ static const char *const state_names[] = {
 #undef X
 };
 
+static const char *const fault_names[] = {
+#define X(name, text) [MAILBOX_FAULT_##name] = text,
+	MAILBOX_FAULTS(X)
+#undef X
+};
+
 const char *mailbox_state_name(enum mailbox_state s)
 {
 	return state_names[s];
+}
+
+const char *mailbox_fault_name(enum mailbox_fault f)
+{
+	return fault_names[f];
 }
 
 /* The only place that assigns ->state. Every state may follow every other: an operator, a server
@@ -245,10 +256,12 @@ void mailbox_give_back(struct mailbox *m, bool had_slot)
 		m->waiting--;
 }
 
-void mailbox_throttle(struct mailbox *m, const char *why)
+void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why)
 {
 	if (m->state != MAILBOX_READY)
 		return; /* one backoff for all connections that failed at once */
+	log_event(LOG_WARNING, "mailbox_fault", LOG_S("mailbox", m->address),
+		LOG_S("fault", mailbox_fault_name(f)), LOG_S("why", why));
 	free(m->why);
 	m->why = xstrdup(why);
 	m->throttled_until_ms = clock_boot_ms() + m->throttle_ms;

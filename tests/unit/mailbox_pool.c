@@ -56,7 +56,7 @@ START_TEST(a_backoff_ends_whatever_the_wall_clock_says)
 {
 	int64_t wall = clock_wall_ms(), until = 0;
 
-	mailbox_throttle(m, "421 later");
+	mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421 later");
 	clock_set_wall_ms(wall - 300 * CLOCK_DAY_MS);
 	ck_assert_uint_eq(mailbox_room(m, NULL, &until), 0);
 	ck_assert_int_le(until, clock_wall_ms() + CLOCK_MINUTE_MS);
