@@ -51,6 +51,9 @@ size_t str_utf8_cut(
  * showing bytes of unknown origin to a person. The caller owns the result. */
 char *str_printable(const char *s, size_t n, size_t max);
 
+/* Which of N words TEXT may have been meant to be: a slip or two away from it; NULL: none. */
+const char *str_closest(const char *text, const char *const *words, size_t n);
+
 /* Lower-case hex of N bytes into RET (2 n + 1 bytes). */
 void str_hex(const void *p, size_t n, char *ret);
 

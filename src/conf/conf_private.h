@@ -209,8 +209,6 @@ int conf_word_place(const char *words, const char *word);
 /* Says of an entry that IN does not have what is known about it: a later version's, another
  * section's, or a slip of the pen. */
 void conf_unknown(struct conf_load *l, enum conf_in in, const struct conf_node *node);
-/* The word among WORDS that TEXT may have been meant to be; NULL: none is near. */
-const char *conf_closest(const char *text, const char *const *words, size_t n);
 
 /* ---- values ---------------------------------------------------------------------------------- */
 

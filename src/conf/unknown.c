@@ -5,9 +5,6 @@
  */
 #include "conf_private.h"
 
-#define FAR  99 /* no letter in common */
-#define WORD 64 /* longer words resemble nothing */
-
 /* What the language has, but this version not yet: keys and sections, by where they stand. A row
  * moves to keys.c when its feature is built. */
 static const char *const later[CONF_N_SECTIONS] = {
@@ -19,50 +16,6 @@ static const char *const later[CONF_N_SECTIONS] = {
 			  "countries_deny|countries_allow|content_rejected_stop|low_water|adopts",
 	[CONF_STEP] = "brief|max_words",
 };
-
-static size_t least(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Letters to change, add or drop between A and B. */
-static size_t distance(const char *a, const char *b)
-{
-	const size_t n = strlen(b);
-	size_t row[WORD + 1];
-
-	if (strlen(a) > WORD || n > WORD)
-		return FAR;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (; *a; a++) {
-		size_t diagonal = row[0]++;
-
-		for (size_t j = 1; j <= n; j++) {
-			const size_t change = diagonal + (*a != b[j - 1]);
-
-			diagonal = row[j];
-			row[j] = least(change, least(row[j], row[j - 1]) + 1);
-		}
-	}
-	return row[n];
-}
-
-const char *conf_closest(const char *text, const char *const *words, size_t n)
-{
-	const char *best = NULL;
-	size_t nearest = FAR;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t d = distance(text, words[i]);
-
-		if (d < nearest && d <= (strlen(words[i]) + 1) / 3) {
-			nearest = d;
-			best = words[i];
-		}
-	}
-	return best;
-}
 
 /* Every name IN has: its keys and its sections. */
 static size_t names_of(enum conf_in in, const char **ret, size_t max)
@@ -104,7 +57,7 @@ void conf_unknown(struct conf_load *l, enum conf_in in, const struct conf_node *
 	const char *what = node->is_section ? "section" : "key", *name = conf_shown(l, node->name);
 	const char *names[CONF_N_SECTIONS + 32];
 	const size_t n = names_of(in, names, sizeof names / sizeof *names);
-	const char *meant = conf_closest(node->name, names, n);
+	const char *meant = str_closest(node->name, names, n);
 	const enum conf_in home = home_of(node->name);
 
 	if (is_later(in, node->name))

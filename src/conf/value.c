@@ -202,7 +202,7 @@ static const struct conf_mailbox *find_ref(const struct conf_reading *r, const s
 
 	for (size_t i = 0; i < c->n_mailboxes; i++)
 		names[i] = c->mailboxes[i].address;
-	const char *meant = conf_closest(address ? address : v->text, names, c->n_mailboxes);
+	const char *meant = str_closest(address ? address : v->text, names, c->n_mailboxes);
 
 	conf_refuse(r, v, "the title of a mailbox section%s%s%s", meant ? ", perhaps \"" : "",
 		meant ? meant : "", meant ? "\"" : "");

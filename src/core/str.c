@@ -271,6 +271,51 @@ char *str_printable(const char *s, size_t n, size_t max)
 	return str_take(&out);
 }
 
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Letters to change, add or drop between A and B. */
+static size_t distance(const char *a, const char *b)
+{
+	enum { LONG = 64 }; /* longer words resemble nothing */
+	const size_t n = strlen(b);
+	size_t row[LONG + 1];
+
+	if (strlen(a) > LONG || n > LONG)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (; *a; a++) {
+		size_t diagonal = row[0]++;
+
+		for (size_t j = 1; j <= n; j++) {
+			const size_t change = diagonal + (*a != b[j - 1]);
+
+			diagonal = row[j];
+			row[j] = least(change, least(row[j], row[j - 1]) + 1);
+		}
+	}
+	return row[n];
+}
+
+const char *str_closest(const char *text, const char *const *words, size_t n)
+{
+	const char *best = NULL;
+	size_t nearest = SIZE_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t d = distance(text, words[i]);
+
+		if (d < nearest && d <= least((strlen(words[i]) + 1) / 3, 2)) {
+			nearest = d;
+			best = words[i];
+		}
+	}
+	return best;
+}
+
 void str_hex(const void *p, size_t n, char *ret)
 {
 	static const char digit[] = "0123456789abcdef";

@@ -36,76 +36,37 @@ static const struct ctl_option globals[] = {
 
 /* ---- did you mean ------------------------------------------------------------------------------- */
 
-static size_t least(size_t a, size_t b, size_t c)
-{
-	size_t ab = a < b ? a : b;
-
-	return ab < c ? ab : c;
-}
-
-/* Levenshtein's distance; long words are far from everything. */
-static size_t distance(const char *a, const char *b)
-{
-	enum { LONG = 31 };
-	size_t row[LONG + 1], n = strlen(b);
-
-	if (n > LONG || strlen(a) > LONG)
-		return SIZE_MAX;
-	for (size_t k = 0; k <= n; k++)
-		row[k] = k;
-	for (size_t i = 1; *a; a++, i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t k = 1; k <= n; k++) {
-			size_t above = row[k];
-
-			row[k] = least(
-				above + 1, row[k - 1] + 1, diagonal + (*a != b[k - 1] ? 1 : 0));
-			diagonal = above;
-		}
-	}
-	return row[n];
-}
-
-static void closest(const char *word, const char *candidate, const char **ret, size_t *ret_distance)
-{
-	size_t d = distance(word, candidate);
-
-	if (d < *ret_distance) {
-		*ret = candidate;
-		*ret_distance = d;
-	}
-}
-
+/* The command whose words begin with WORDS, or which they are a slip away from. Nothing that ends in
+ * mail: who means it knows its name. */
 static const char *closest_command(const char *words)
 {
-	const char *best = NULL;
-	size_t d = 3;
+	const char *names[128];
+	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
 		for (const struct ctl_command *cmd = tables[i]; cmd->words; cmd++) {
-			if (str_starts(cmd->words, words) && !str_eq(cmd->words, "start"))
+			if (cmd->flags & CTL_MAILS)
+				continue;
+			if (str_starts(cmd->words, words))
 				return cmd->words;
-			/* A slip of the finger is not to end in mail: start has to be known. */
-			if (!str_eq(cmd->words, "start"))
-				closest(words, cmd->words, &best, &d);
+			if (n < sizeof names / sizeof *names)
+				names[n++] = cmd->words;
 		}
 	}
-	return best;
+	return str_closest(words, names, n);
 }
 
 static const char *closest_option(const struct ctl_command *cmd, const char *name)
 {
-	const char *best = NULL;
-	size_t d = 3;
+	enum { OWN = sizeof cmd->options / sizeof *cmd->options };
+	const char *names[OWN + sizeof globals / sizeof *globals];
+	size_t n = 0;
 
+	for (size_t i = 0; cmd && i < OWN && cmd->options[i].name; i++)
+		names[n++] = cmd->options[i].name;
 	for (const struct ctl_option *o = globals; o->name; o++)
-		closest(name, o->name, &best, &d);
-	for (size_t i = 0; cmd && i < sizeof cmd->options / sizeof *cmd->options; i++)
-		if (cmd->options[i].name)
-			closest(name, cmd->options[i].name, &best, &d);
-	return best;
+		names[n++] = o->name;
+	return str_closest(name, names, n);
 }
 
 /* ---- help --------------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct ctl_option {
 };
 
 #define CTL_RUNNING 1u /* only a running daemon can answer: 69 when there is none */
+#define CTL_MAILS   2u /* mail may follow: never what a slip of the finger is taken for */
 
 struct ctl;
 
@@ -67,10 +68,25 @@ void ctl_help(const struct ctl_command *cmd); /* NULL: of all */
 
 /* ---- leads.c ------------------------------------------------------------------------------------ */
 
-/* The columns of an export that tell where a lead stands, and are no part of it; ended by NULL. A
- * column of the user's with such a name is exported with CTL_EXTRA before it. */
-extern const char *const ctl_own_columns[];
+/* The columns with a meaning of their own, and those of an export that tell where a lead stands, and
+ * are no part of it; both ended by NULL. A column of the user's with a name of the latter is exported
+ * with CTL_EXTRA before it. */
+extern const char *const ctl_known_columns[], *const ctl_own_columns[];
 #define CTL_EXTRA "extra_"
+
+/* ---- columns.c: what becomes of the columns of a file of leads --------------------------------- */
+
+struct ctl_columns {
+	char **names; /* owned, n: the field that each is; NULL: none, it is not imported */
+	size_t n;
+	bool is_export; /* the file is one that `leads export` wrote */
+};
+
+/* As the file's first line and every --map have it. 0, or the exit status after having said what is
+ * wrong. */
+int ctl_columns_init(const struct ctl *c, const char *file, const char *const *columns, size_t n,
+	struct ctl_columns *ret) __attribute__((warn_unused_result));
+void ctl_columns_done(struct ctl_columns *cols);
 
 /* ---- client.c: asking -------------------------------------------------------------------------- */
 
