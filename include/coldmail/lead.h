@@ -167,10 +167,13 @@ struct lead_record {
 
 struct lead_reader;
 
+/* "Company Name (short)" -> "company_name_short": the name of a column with this heading, as a
+ * template can write it; owned by the caller. NULL: nothing of it can be in a name. */
+char *lead_column_name(const char *heading);
+
 /* Reads CSV (RFC 4180: quoted fields, doubled quotes, newlines in quotes; a UTF-8 BOM is dropped;
- * blank lines are skipped) from memory. The first record names the columns: trimmed, lower-cased,
- * what is no letter, digit or _ as an underscore (a template can then name each); which of them
- * holds the address is the caller's matter. CM_EINVAL: no usable header (*RET_WHY, owned by the
+ * blank lines are skipped) from memory. The first record names the columns by lead_column_name()
+ * (column_N where that has none); which of them holds the address is the caller's matter. CM_EINVAL: no usable header (*RET_WHY, owned by the
  * caller: "what, and what was expected"). DATA is borrowed until lead_reader_free(). */
 int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
 	__attribute__((warn_unused_result));

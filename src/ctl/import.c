@@ -44,13 +44,13 @@ struct import {
 	const struct ctl *c;
 	const char *file;
 	struct lead_reader *reader; /* owned */
+	struct ctl_columns columns; /* owned */
 	size_t n_bytes;
 	cJSON *rows; /* owned: the batch in the making */
 	size_t batch_bytes;
 	int64_t counts[N_RESULTS], n_rows;
 	cJSON *problems; /* owned: [{file, line, result, text}] */
 	bool shows_bar;
-	bool is_export; /* the file is one that `leads export` wrote */
 	int64_t started_us, drawn_us;
 };
 
@@ -135,50 +135,19 @@ static int send_batch(struct import *im)
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-static bool is_own(const char *column)
-{
-	for (size_t i = 0; ctl_own_columns[i]; i++)
-		if (str_eq(ctl_own_columns[i], column))
-			return true;
-	return false;
-}
-
-/* The name that the column has after --map FROM=TO, or before it was exported; NULL: it is not the
- * lead's, but tells where the lead stood. */
-static const char *mapped(const struct import *im, const char *column)
-{
-	const char *map;
-
-	for (int i = 0; (map = ctl_option_at(im->c, "map", i)); i++) {
-		size_t n = strcspn(map, "=");
-
-		if (strlen(column) == n && !strncasecmp(map, column, n))
-			return map + n + 1;
-	}
-	if (!im->is_export)
-		return column;
-	if (is_own(column))
-		return NULL;
-	if (str_starts(column, CTL_EXTRA) && is_own(column + strlen(CTL_EXTRA)))
-		return column + strlen(CTL_EXTRA);
-	return column;
-}
-
 static void add_row(struct import *im, const struct lead_record *record)
 {
 	cJSON *row = cJSON_CreateObject(), *vars = cJSON_AddObjectToObject(row, "vars");
 
 	cJSON_AddNumberToObject(row, "line", (double)record->line);
 	for (size_t i = 0; i < record->n_vars; i++) {
-		const struct lead_var *v = &record->vars[i];
-
-		const char *name = mapped(im, v->name);
+		const char *name = im->columns.names[i], *value = record->vars[i].value;
 
 		/* An empty field says nothing, and sending it would. */
-		if (!*v->value || !name)
+		if (!*value || !name)
 			continue;
-		cJSON_AddStringToObject(vars, name, v->value);
-		im->batch_bytes += strlen(v->name) + strlen(v->value) + 8;
+		cJSON_AddStringToObject(vars, name, value);
+		im->batch_bytes += strlen(name) + strlen(value) + 8;
 	}
 	cJSON_AddItemToArray(im->rows, row);
 }
@@ -300,80 +269,18 @@ static void print_end(struct import *im, int status)
 
 /* ---- the beginning ------------------------------------------------------------------------------ */
 
-static bool has_column(const struct import *im, const char *name, size_t n)
-{
-	size_t n_columns;
-	const char *const *columns = lead_reader_columns(im->reader, &n_columns);
-
-	for (size_t i = 0; i < n_columns; i++)
-		if (strlen(columns[i]) == n && !strncasecmp(columns[i], name, n))
-			return true;
-	return false;
-}
-
-static char *list_columns(const struct import *im)
-{
-	size_t n;
-	const char *const *columns = lead_reader_columns(im->reader, &n);
-	struct str out = STR_INIT;
-
-	for (size_t i = 0; i < n; i++) {
-		str_adds(&out, i ? ", " : "");
-		ctl_add_safe(&out, columns[i]);
-	}
-	return str_take(&out);
-}
-
-/* Every --map names a column that is there, and some column is the address. */
-static int check_columns(const struct import *im)
-{
-	const char *map, *wrong = NULL;
-	bool has_email = has_column(im, "email", 5);
-	char *columns = list_columns(im);
-
-	for (int i = 0; !wrong && (map = ctl_option_at(im->c, "map", i)); i++) {
-		size_t n = strcspn(map, "=");
-
-		if (!n || !map[n] || !map[n + 1] || !has_column(im, map, n))
-			wrong = map;
-		else if (str_eq(map + n + 1, "email"))
-			has_email = true;
-	}
-	if (wrong)
-		ctl_error("--map %s: COLUMN=NAME was expected, with a column of %s, which are: %s",
-			wrong, im->file, columns);
-	else if (!has_email)
-		ctl_error(
-			"%s:1: a column email was expected (or --map COLUMN=email); there are: %s",
-			im->file, columns);
-	free(columns);
-	return wrong || !has_email ? CM_EXIT_USAGE : 0;
-}
-
-/* One such column may be the user's own, as the state an address is in; most of them are not. */
-static void recognise_export(struct import *im)
-{
-	size_t n = 0, n_own = 0;
-
-	for (; ctl_own_columns[n]; n++)
-		n_own += has_column(im, ctl_own_columns[n], strlen(ctl_own_columns[n]));
-	im->is_export = n_own > n / 2;
-	if (im->is_export)
-		fprintf(stderr,
-			"%s is an export: where its leads stood (state, step, due …) is not "
-			"imported\n",
-			im->file);
-}
-
 static int open_reader(struct import *im, const struct str *data)
 {
 	char *why = NULL;
+	size_t n;
 
-	if (!lead_reader_new(str_z(data), data->len, &im->reader, &why))
-		return check_columns(im);
-	ctl_error("%s:1: %s", im->file, why);
-	free(why);
-	return CM_EXIT_USAGE;
+	if (lead_reader_new(str_z(data), data->len, &im->reader, &why)) {
+		ctl_error("%s:1: %s", im->file, why);
+		free(why);
+		return CM_EXIT_USAGE;
+	}
+	const char *const *columns = lead_reader_columns(im->reader, &n);
+	return ctl_columns_init(im->c, im->file, columns, n, &im->columns);
 }
 
 static int import(const struct ctl *c)
@@ -396,7 +303,12 @@ static int import(const struct ctl *c)
 	if (!status && !str_is_empty(ctl_option(c, "campaign")))
 		status = ctl_check_campaign(c, ctl_option(c, "campaign"));
 	if (!status) {
-		recognise_export(&im);
+		if (im.columns.is_export)
+			fprintf(stderr,
+				"%s is an export: where its leads stood (state, step, due …) is "
+				"not "
+				"imported\n",
+				im.file);
 		signal(SIGINT, on_interrupt);
 		status = read_all(&im);
 		end_bar(&im);
@@ -405,6 +317,7 @@ static int import(const struct ctl *c)
 			(interrupted || (im.n_rows && im.counts[RESULT_INVALID] == im.n_rows)))
 			status = CM_EXIT_NO;
 	}
+	ctl_columns_done(&im.columns);
 	lead_reader_free(im.reader);
 	cJSON_Delete(im.rows);
 	cJSON_Delete(im.problems);
@@ -416,7 +329,7 @@ const struct ctl_command ctl_commands_import[] = {
 	{ "leads import", "FILE", 1, 1, "read leads from a CSV file (- : standard input)", import,
 		0,
 		{ { "campaign", "NAME", "the campaign of rows that name none themselves" },
-			{ "map", "A=B", "treat column A as B; may be repeated" } },
+			{ "map", "COLUMN=FIELD", "read a column as this field; may be repeated" } },
 		"The first line names the columns; email is needed. first_name last_name name "
 		"company\n"
 		"title domain website city region country timezone smtp_valid source have a "

@@ -232,7 +232,7 @@ static int stop(const struct ctl *c)
 /* ---- export ------------------------------------------------------------------------------------- */
 
 /* The columns of every lead, in the order in which they are written. */
-static const char *const known_columns[] = { "email", "campaign",
+const char *const ctl_known_columns[] = { "email", "campaign",
 #define X(column) #column,
 	LEAD_COLUMNS(X)
 #undef X
@@ -295,8 +295,8 @@ static void export_row(const cJSON *lead, void *arg)
 {
 	const struct extras *e = arg;
 
-	for (size_t i = 0; known_columns[i]; i++)
-		print_value(ctl_get(lead, known_columns[i]), !i);
+	for (size_t i = 0; ctl_known_columns[i]; i++)
+		print_value(ctl_get(lead, ctl_known_columns[i]), !i);
 	for (size_t i = 0; i < e->n; i++)
 		print_value(ctl_get(ctl_get(lead, "extra"), e->names[i]), false);
 	for (size_t i = 0; ctl_own_columns[i]; i++)
@@ -307,8 +307,8 @@ static void export_row(const cJSON *lead, void *arg)
 /* A column of the user's with a name that is also ours is told apart by its prefix. */
 static void export_heading(const struct extras *e)
 {
-	for (size_t i = 0; known_columns[i]; i++)
-		print_field(known_columns[i], !i);
+	for (size_t i = 0; ctl_known_columns[i]; i++)
+		print_field(ctl_known_columns[i], !i);
 	for (size_t i = 0; i < e->n; i++) {
 		bool taken = false;
 
@@ -363,8 +363,8 @@ const struct ctl_command ctl_commands_leads[] = {
 		{ { "all", NULL, "everything known about this person" } }, NULL },
 	{ "leads hold", "ADDRESS", 1, 1, "keep a lead from being written to", hold, 0, { { 0 } },
 		NULL },
-	{ "leads release", "ADDRESS", 1, 1, "let a held or ended lead go on", release, 0, { { 0 } },
-		NULL },
+	{ "leads release", "ADDRESS", 1, 1, "let a held or ended lead go on", release, CTL_MAILS,
+		{ { 0 } }, NULL },
 	{ "leads stop", "ADDRESS", 1, 1, "end a lead for good", stop, 0,
 		{ { "because", "WHY",
 			"replied, opted-out or bounced; the last two also suppress" } },

@@ -224,8 +224,7 @@ static const char *field(const struct lead_reader *r, size_t i, size_t *ret_n)
 
 /* ---- the header ------------------------------------------------------------------------------- */
 
-/* "Company Name (short)" -> "company_name_short": what a template can name. */
-static char *column_name(const char *s, size_t i)
+char *lead_column_name(const char *s)
 {
 	struct str name = STR_INIT;
 	bool is_gap = false;
@@ -241,9 +240,17 @@ static char *column_name(const char *s, size_t i)
 		is_gap = !is_word;
 	}
 	if (!name.len)
-		str_addf(&name, "column_%zu", i + 1);
+		return NULL;
 	str_lower(name.p);
 	return str_take(&name);
+}
+
+/* A column without a name can be spoken of all the same. */
+static char *column_name(const char *heading, size_t i)
+{
+	char *name = lead_column_name(heading);
+
+	return name ? name : xasprintf("column_%zu", i + 1);
 }
 
 static bool has_column(const struct lead_reader *r, const char *name)

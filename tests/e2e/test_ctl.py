@@ -52,7 +52,9 @@ def bare(*arguments):
 @pytest.mark.parametrize("arguments, said", [
     (["statsu"], 'unknown command "statsu"; did you mean status?'),
     (["stat"], 'unknown command "stat"; did you mean status?'),
-    (["strat"], 'unknown command "strat"; '),
+    (["strat"], 'unknown command "strat"; coldmailctl --help'),
+    (["resme"], 'unknown command "resme"; coldmailctl --help'),
+    (["leads", "relese"], "leads: one of these was expected next: import, list, show"),
     (["leads"], "leads: one of these was expected next: import, list, show"),
     (["leads", "shwo"], 'unknown command "leads shwo"; did you mean leads show?'),
     (["frobnicate"], 'unknown command "frobnicate"; coldmailctl --help lists the commands'),
@@ -294,17 +296,39 @@ def test_what_is_no_campaign_is_said_before_anything_is_done(coldmail):
 
 
 def test_columns_can_be_renamed_and_a_missing_one_is_named(coldmail):
-    data = "Kontakt;Vorname\n" "a@x.example;Ann\n"
-    plain = data.replace(";", ",")
-    done = run(coldmail, "leads", "import", "-", "--campaign", "founders", data=plain)
+    data = "Kontakt  (E-Mail),VORNAME,Ort=Land\n" "a@x.example,Ann,Paris\n"
+    done = run(coldmail, "leads", "import", "-", "--campaign", "founders", data=data)
     assert done.returncode == 64 and "(standard input):1: " in done.stderr and "email" in done.stderr
-    done = run(coldmail, "leads", "import", "-", "--map", "kontakt=email", "--map",
-               "Vorname=first_name", "--campaign", "founders", data=plain)
+    assert "kontakt_e_mail, vorname, ort_land" in done.stderr
+    for how in ("Kontakt  (E-Mail)", "kontakt (e-mail)", "kontakt_e_mail"):
+        done = run(coldmail, "--dry-run", "leads", "import", "-", "--map", f"{how}=email", data=data)
+        assert done.returncode == 0 and "1 valid" in done.stdout, done
+    done = run(coldmail, "leads", "import", "-", "--map", "Kontakt  (E-Mail)=Email", "--map",
+               "Vorname=first_name", "--map", "Ort=Land=city", "--campaign", "founders", data=data)
     assert done.returncode == 0 and "1 added" in done.stdout, done
-    assert coldmail.ctl("leads", "show", "a@x.example")["lead"]["first_name"] == "Ann"
-    for bad in ("nothere=email", "kontakt", "kontakt=", "=email"):
-        done = run(coldmail, "leads", "import", "-", "--map", bad, data=plain)
-        assert done.returncode == 64 and f"--map {bad}: COLUMN=NAME was expected" in done.stderr
+    lead = coldmail.ctl("leads", "show", "a@x.example")["lead"]
+    assert (lead["first_name"], lead["city"], lead["extra"]) == ("Ann", "Paris", {})
+
+
+@pytest.mark.parametrize("wrong, said", [
+    ("kontakt", "COLUMN=FIELD was expected"), ("kontakt=", "COLUMN=FIELD was expected"),
+    ("=email", "COLUMN=FIELD was expected"),
+    ("Nothere=email", 'no column "Nothere" in (standard input), which has: kontakt, vorname'),
+    ("Vorname=frist_name", 'no field "frist_name" to read column "Vorname" as; first_name?'),
+    ("Vorname=First Name", '"First Name", as which column "Vorname" is to be read, is no field\'s name: '
+                           "letters, digits and _ were expected, such as first_name"),
+    ("Vorname=!", '"!", as which column "Vorname" is to be read, is no field\'s name')])
+def test_a_wrong_map_names_its_column_and_its_field(coldmail, wrong, said):
+    done = run(coldmail, "leads", "import", "-", "--map", "Kontakt=email", "--map", wrong,
+               data="Kontakt,Vorname\na@x.example,Ann\n")
+    assert done.returncode == 64 and not done.stdout and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"coldmailctl: --map {wrong}: {said}"), done.stderr
+
+
+def test_two_columns_are_not_one_field(coldmail):
+    done = run(coldmail, "leads", "import", "-", "--map", "Mail=email", data="Mail,Email\na@x.example,\n")
+    assert done.returncode == 64
+    assert ':1: columns "mail" and "email" would both be email' in done.stderr
 
 
 def test_twenty_problems_are_shown_and_the_rest_is_counted(coldmail):
