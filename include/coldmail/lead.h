@@ -27,6 +27,7 @@ int lead_address_canonical(const char *raw, char **ret, const char **ret_why)
 /* The part behind the last '@' of a canonical address; borrowed. */
 const char *lead_address_domain(const char *canonical);
 
+#define LEAD_PERSON_PREFIX "person:"
 /* A suppression pattern: address "a@x", "*@x" (only x), domain "x" (with its subdomains) or
  * "person:HEX". Canonical form, owned by the caller; CM_EINVAL with *RET_WHY. */
 int lead_pattern_canonical(const char *raw, char **ret, const char **ret_why)

@@ -181,8 +181,11 @@ struct store_control {
 };
 
 struct store_suppression {
-	const char *pattern, *reason, *source;
+	const char *pattern, *reason;
+	const char *evidence; /* what was said or seen; NULL in a request: nothing */
+	const char *source; /* who wrote it down: operator, one-click, a file, KEY#n */
 	int64_t at_ms;
+	int64_t until_ms; /* wall time at which it ends by itself; 0: it does not */
 };
 
 /* What became of open attempts that were to be stopped. */
@@ -315,8 +318,10 @@ struct store_req {
 			struct store_lead_to
 				to; /* applied if the lead is in_flight by that claim; n_sent and status
 			                              always follow */
-			const char *suppress; /* a pattern to add, NULL: none */
+			const char *suppress; /* a pattern to add, NULL: none; code and text are
+			                         its evidence */
 			const char *suppress_reason;
+			int64_t suppress_until_ms; /* as in store_suppression */
 		} outcome;
 		struct
 		{ /* VOID: insert KEY#n! as void unless there is one; answer: the slot there is */
@@ -363,12 +368,16 @@ struct store_req {
 			struct store_voids voids;
 		} act;
 		struct
-		{ /* SUPPRESS_ADD: the patterns; leads whose address is one of them end; voids.
-		            SUPPRESS_REMOVE: answer n removed */
+		{ /* SUPPRESS_ADD: the patterns; leads whose address or person is one of them end
+		            (as opted_out where that is the reason); voids. What is there stays,
+		            unless it would end before the new one. SUPPRESS_REMOVE: answer n
+		            removed */
 			struct store_suppression *v;
 			size_t n;
 			bool dry_run;
 			size_t n_new; /* answer: how many were not there before, or were removed */
+			const char *lead_id; /* answer: of the last address or person that is a
+			                        lead; NULL: none is */
 			struct store_voids voids;
 		} suppress;
 		struct { /* CONTROL_SET: then voids for the open attempts it is about (pauses) */

@@ -184,8 +184,7 @@ static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 	r->u.outcome.to.mailbox = mem_arena_dup(&r->arena, it->from);
 	if (t->suppress) {
 		r->u.outcome.suppress = mem_arena_dup(&r->arena, e->to);
-		r->u.outcome.suppress_reason = mem_arena_printf(
-			&r->arena, "bounced: %d %s", it->verdict.code, r->u.outcome.text);
+		r->u.outcome.suppress_reason = lead_reason_name(LEAD_REASON_BOUNCED);
 	}
 	r->person = mem_arena_dup(&r->arena, it->claimed->lead.person);
 	store_send(r);

@@ -16,13 +16,11 @@
 
 #include "lead_private.h"
 
-static const char person_prefix[] = "person:";
-
 static const char *add_person(const char *hex, struct str *out)
 {
 	if (strlen(hex) != LEAD_PERSON - 1 || strspn(hex, "0123456789abcdefABCDEF") != strlen(hex))
 		return "person: is followed by 32 hex digits";
-	str_addf(out, "%s%s", person_prefix, hex);
+	str_addf(out, LEAD_PERSON_PREFIX "%s", hex);
 	str_lower(out->p);
 	return NULL;
 }
@@ -52,8 +50,8 @@ static const char *pattern(const char *raw, struct str *out)
 {
 	if (!*raw)
 		return "an empty pattern: expected an address, a domain or *@domain";
-	if (str_istarts(raw, person_prefix))
-		return add_person(raw + strlen(person_prefix), out);
+	if (str_istarts(raw, LEAD_PERSON_PREFIX))
+		return add_person(raw + strlen(LEAD_PERSON_PREFIX), out);
 	if (str_starts(raw, "*@")) {
 		str_adds(out, "*@");
 		return add_domain(raw + 2, out);
@@ -87,8 +85,8 @@ static bool is_domain_or_under(const char *domain, const char *top)
 
 bool lead_pattern_covers(const char *pattern, const char *address, const char *person)
 {
-	if (str_starts(pattern, person_prefix))
-		return str_eq(pattern + strlen(person_prefix), person);
+	if (str_starts(pattern, LEAD_PERSON_PREFIX))
+		return str_eq(pattern + strlen(LEAD_PERSON_PREFIX), person);
 	if (str_starts(pattern, "*@"))
 		return str_eq(pattern + 2, lead_address_domain(address));
 	if (strchr(pattern, '@'))
@@ -104,7 +102,7 @@ size_t lead_patterns_of(
 
 	bug_if(max < LEAD_PATTERNS_MAX, "room for %zu patterns, an opt-out could be missed", max);
 	ret[n++] = mem_arena_dup(a, address);
-	ret[n++] = mem_arena_printf(a, "%s%s", person_prefix, person);
+	ret[n++] = mem_arena_printf(a, LEAD_PERSON_PREFIX "%s", person);
 	ret[n++] = mem_arena_printf(a, "*@%s", domain);
 	for (; strchr(domain, '.') && n < max; domain = strchr(domain, '.') + 1)
 		ret[n++] = mem_arena_dup(a, domain);

@@ -90,7 +90,7 @@ static const char *read_claimed(
 		return "the last step's row in emails is not readable";
 	if (c->has_email)
 		read_last_attempt(db, a, c->email.key, &c->last);
-	c->suppressed_by = store_fact_suppressed(db, a, c->lead.email, c->lead.person);
+	c->suppressed_by = store_fact_suppressed(db, a, c->lead.email, c->lead.person, r->now_ms);
 	c->contacted_by = store_fact_contacted(
 		db, a, c->lead.person, c->lead.campaign, r->u.claim.recontact_since_ms);
 	return NULL;

@@ -15,14 +15,14 @@
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-const char *store_fact_suppressed(
-	struct store_db *db, struct mem_arena *a, const char *address, const char *person)
+const char *store_fact_suppressed(struct store_db *db, struct mem_arena *a, const char *address,
+	const char *person, int64_t now_ms)
 {
 	const char *patterns[LEAD_PATTERNS_MAX];
 	size_t n = lead_patterns_of(a, address, person, patterns, LEAD_PATTERNS_MAX);
 
 	for (size_t i = 0; i < n; i++)
-		if (store_db_find(db, STORE_SQL_SUPPRESSION, SQL_T(patterns[i])))
+		if (store_db_find(db, STORE_SQL_SUPPRESSION, SQL_T(patterns[i]), SQL_I(now_ms)))
 			return patterns[i];
 	return NULL;
 }
@@ -45,8 +45,11 @@ const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const
 
 bool store_fact_suppress(struct store_db *db, const struct store_suppression *s, int64_t now_ms)
 {
+	const struct store_val until = SQL_I(s->until_ms), for_good = SQL_T(NULL);
+
 	return store_db_run(db, STORE_SQL_SUPPRESS_PUT, SQL_T(s->pattern), SQL_T(s->reason),
-		       SQL_T(s->source), SQL_I(s->at_ms ? s->at_ms : now_ms)) == 1;
+		       SQL_T(s->evidence), SQL_T(s->source), SQL_I(s->at_ms ? s->at_ms : now_ms),
+		       s->until_ms ? until : for_good) == 1;
 }
 
 enum store_slot store_fact_void(struct store_db *db, struct mem_arena *a, const char *attempt,
@@ -122,18 +125,32 @@ static struct open *all_open(struct store_db *db, struct mem_arena *a, size_t *r
 
 /* ---- SUPPRESS_ADD, SUPPRESS_REMOVE ------------------------------------------------------------- */
 
-static void end_lead_of(struct store_db *db, struct store_req *r, const char *pattern)
+/* The lead that PATTERN names, if it names one. */
+static bool find_lead_of(
+	struct store_db *db, struct mem_arena *a, const char *pattern, struct lead *ret)
 {
-	const struct store_lead_to to = {
-		.state = LEAD_ENDED, .reason = LEAD_REASON_SUPPRESSED, .due_ms = -1
-	};
-	struct lead lead;
 	bool ok;
 
-	if (!store_lead_find(db, &r->arena, STORE_SQL_LEAD_BY_EMAIL, pattern, &lead, &ok))
+	if (str_starts(pattern, LEAD_PERSON_PREFIX)) {
+		const char *person = pattern + strlen(LEAD_PERSON_PREFIX);
+
+		return store_lead_find(db, a, STORE_SQL_LEAD_OF_PERSON, person, ret, &ok) &&
+		       str_eq(ret->person, person);
+	}
+	return strchr(pattern, '@') && !str_starts(pattern, "*@") &&
+	       store_lead_find(db, a, STORE_SQL_LEAD_BY_EMAIL, pattern, ret, &ok);
+}
+
+static void end_lead_of(struct store_db *db, struct store_req *r, const struct store_suppression *s)
+{
+	bool is_opt_out = lead_reason_parse(s->reason) == LEAD_REASON_OPTED_OUT;
+	struct lead lead;
+
+	if (!find_lead_of(db, &r->arena, s->pattern, &lead))
 		return;
-	if (lead.state != LEAD_ENDED)
-		store_lead_move(db, lead.id, &to, NULL, pattern);
+	store_lead_end(db, &lead, is_opt_out ? LEAD_REASON_OPTED_OUT : LEAD_REASON_SUPPRESSED,
+		is_opt_out ? s->source : s->pattern);
+	r->u.suppress.lead_id = lead.id;
 }
 
 /* One of whom nothing can be read may be anybody's. */
@@ -156,8 +173,7 @@ int store_op_suppress_add(struct store_db *db, struct store_req *r)
 
 		if (store_fact_suppress(db, s, r->now_ms))
 			r->u.suppress.n_new++;
-		if (strchr(s->pattern, '@') && !str_starts(s->pattern, "*@"))
-			end_lead_of(db, r, s->pattern);
+		end_lead_of(db, r, s);
 	}
 	struct open *open = all_open(db, &r->arena, &n);
 	for (size_t i = 0; i < n; i++)

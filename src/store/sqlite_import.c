@@ -116,7 +116,7 @@ static void place(
 						   l->campaign, row->recontact_since_ms)
 					 : NULL;
 
-	if (store_fact_suppressed(db, &r->arena, row->email, row->person)) {
+	if (store_fact_suppressed(db, &r->arena, row->email, row->person, r->now_ms)) {
 		end_as(l, LEAD_REASON_SUPPRESSED);
 		row->result = STORE_ROW_SUPPRESSED;
 	} else if (other) {

@@ -33,6 +33,23 @@ bool store_lead_move(struct store_db *db, const char *lead_id, const struct stor
 		       SQL_T(to->mailbox), SQL_T(error), SQL_T(claim)) == 1;
 }
 
+/* Who said no stays with that: nothing that is said later makes less of it. */
+static bool is_final(enum lead_reason r)
+{
+	return r == LEAD_REASON_OPTED_OUT || r == LEAD_REASON_SUPPRESSED;
+}
+
+void store_lead_end(
+	struct store_db *db, const struct lead *l, enum lead_reason reason, const char *note)
+{
+	const struct store_lead_to to = { .state = LEAD_ENDED, .reason = reason, .due_ms = -1 };
+
+	/* That nobody may write to it says less than why it ended. */
+	if (l->state == LEAD_ENDED && (is_final(l->reason) || reason == LEAD_REASON_SUPPRESSED))
+		return;
+	store_lead_move(db, l->id, &to, NULL, note);
+}
+
 void store_lead_recount(struct store_db *db, const char *lead_id, const char *person)
 {
 	sqlite3_stmt *st = store_db_find(db, STORE_SQL_SENT_OF_PERSON, SQL_T(person));
@@ -188,19 +205,13 @@ int store_op_unbind(struct store_db *db, struct store_req *r)
 
 /* ---- LEAD_ACT ---------------------------------------------------------------------------------- */
 
-/* Who said no stays with that: nothing that is said later makes less of it. */
-static bool is_final(enum lead_reason r)
-{
-	return r == LEAD_REASON_OPTED_OUT || r == LEAD_REASON_SUPPRESSED;
-}
-
 /* The person is computed, here and below: the lead's row may not know it. */
 static const char *suppressed_by(struct store_db *db, struct store_req *r)
 {
 	char person[LEAD_PERSON];
 
 	lead_person(db->person_secret, r->u.act.email, person);
-	return store_fact_suppressed(db, &r->arena, r->u.act.email, person);
+	return store_fact_suppressed(db, &r->arena, r->u.act.email, person, r->now_ms);
 }
 
 static void void_open(struct store_db *db, struct store_req *r)
@@ -263,14 +274,10 @@ static int end(struct store_db *db, struct store_req *r, const struct lead *l)
 	const struct store_suppression s = { .pattern = l->email,
 		.reason = lead_reason_name(r->u.act.reason),
 		.source = r->u.act.source };
-	const struct store_lead_to to = {
-		.state = LEAD_ENDED, .reason = r->u.act.reason, .due_ms = -1
-	};
 
 	if (r->u.act.suppress)
 		store_fact_suppress(db, &s, r->now_ms);
-	if (l->state != LEAD_ENDED || !is_final(l->reason))
-		store_lead_move(db, l->id, &to, NULL, r->u.act.source);
+	store_lead_end(db, l, r->u.act.reason, r->u.act.source);
 	if (r->u.act.reason == LEAD_REASON_LEAD_REPLIED)
 		note_reply(db, r, l);
 	void_open(db, r);

@@ -116,7 +116,8 @@ static bool insert(
 /* What might forbid the mail; read after the insert. */
 static void read_facts(struct store_db *db, struct store_req *r, const char *person)
 {
-	r->u.reserve.suppressed_by = store_fact_suppressed(db, &r->arena, r->u.reserve.to, person);
+	r->u.reserve.suppressed_by =
+		store_fact_suppressed(db, &r->arena, r->u.reserve.to, person, r->now_ms);
 	r->u.reserve.contacted_by = store_fact_contacted(
 		db, &r->arena, person, r->u.reserve.campaign, r->u.reserve.recontact_since_ms);
 	r->u.reserve.lead_moved = !store_db_find(db, STORE_SQL_LEAD_IN_FLIGHT,
@@ -251,7 +252,10 @@ static void suppress(struct store_db *db, struct store_req *r, const char *id, c
 {
 	const struct store_suppression s = { .pattern = r->u.outcome.suppress,
 		.reason = r->u.outcome.suppress_reason,
-		.source = id };
+		.evidence =
+			mem_arena_printf(&r->arena, "%d %s", r->u.outcome.code, r->u.outcome.text),
+		.source = id,
+		.until_ms = r->u.outcome.suppress_until_ms };
 	struct store_voids voids = { 0 };
 
 	store_fact_suppress(db, &s, r->now_ms);

@@ -223,15 +223,17 @@ int store_op_lead_list(struct store_db *db, struct store_req *r)
 	return CM_OK;
 }
 
-static size_t read_suppressions(struct store_db *db, struct mem_arena *a, const char *email,
+static size_t read_suppressions(struct store_db *db, struct store_req *r, const char *email,
 	const char *person, struct store_suppression **ret)
 {
+	struct mem_arena *a = &r->arena;
 	const char *patterns[LEAD_PATTERNS_MAX];
 	size_t n_patterns = lead_patterns_of(a, email, person, patterns, LEAD_PATTERNS_MAX), n = 0;
 	struct store_suppression *v = NULL;
 
 	for (size_t i = 0; i < n_patterns; i++) {
-		sqlite3_stmt *st = store_db_find(db, STORE_SQL_SUPPRESSION, SQL_T(patterns[i]));
+		sqlite3_stmt *st = store_db_find(
+			db, STORE_SQL_SUPPRESSION, SQL_T(patterns[i]), SQL_I(r->now_ms));
 
 		if (!st)
 			continue;
@@ -266,7 +268,7 @@ int store_op_lead_get(struct store_db *db, struct store_req *r)
 	r->u.get.n_emails = read_emails(db, a, person, &r->u.get.emails);
 	r->u.get.n_attempts = read_attempts(db, a,
 		store_db_find(db, STORE_SQL_ATTEMPTS_OF_PERSON, SQL_T(person)), &r->u.get.attempts);
-	r->u.get.n_suppressions = read_suppressions(db, a, email, person, &r->u.get.suppressions);
+	r->u.get.n_suppressions = read_suppressions(db, r, email, person, &r->u.get.suppressions);
 	if (store_lead_find(db, a, STORE_SQL_LEAD_BY_EMAIL, email, &r->u.get.lead, &ok))
 		return CM_OK;
 	return store_refuse(r, CM_ENOENT, "there is no such lead");
@@ -276,8 +278,8 @@ int store_op_lead_get(struct store_db *db, struct store_req *r)
 
 int store_op_suppress_check(struct store_db *db, struct store_req *r)
 {
-	r->u.supp.n = read_suppressions(
-		db, &r->arena, r->u.supp.email, r->u.supp.email_person, &r->u.supp.v);
+	r->u.supp.n =
+		read_suppressions(db, r, r->u.supp.email, r->u.supp.email_person, &r->u.supp.v);
 	return CM_OK;
 }
 

@@ -321,8 +321,10 @@ void store_row_suppression(sqlite3_stmt *st, struct mem_arena *a, struct store_s
 
 	ret->pattern = store_row_text(&row);
 	ret->reason = store_row_text(&row);
+	ret->evidence = store_row_text(&row);
 	ret->source = store_row_text(&row);
 	ret->at_ms = store_row_int(&row, 0);
+	ret->until_ms = store_row_int(&row, 0);
 }
 
 /* ---- ids -------------------------------------------------------------------------------------- */

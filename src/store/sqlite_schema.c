@@ -75,9 +75,13 @@ static const char schema_1[] =
 #undef TALLY
 #undef COLUMN
 
+static const char schema_2[] =
+"ALTER TABLE do_not_contact ADD COLUMN evidence TEXT;"
+"ALTER TABLE do_not_contact ADD COLUMN until INTEGER;";
+
 /* clang-format on */
 
-const struct store_schema_step store_schema_steps[] = { { schema_1 } };
+const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

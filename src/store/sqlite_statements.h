@@ -47,6 +47,9 @@
 	"SELECT " STORE_ATTEMPT_COLS " FROM attempts a"                                            \
 	" LEFT JOIN attempts s ON s._id = a._id || '!' "
 
+/* Read by store_row_suppression(). A NULL in until: for good. */
+#define STORE_SUPPRESSION_COLS "pattern, reason, evidence, source, created_at, until"
+
 /* The attempts of a key: '#' is followed by '$'. */
 #define STORE_ATTEMPTS_OF(t, key) t "_id > " key " || '#' AND " t "_id < " key " || '$'"
 
@@ -81,6 +84,8 @@
 	X(LEAD_BY_ROW, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE rowid = ?1")             \
 	X(LEAD_BY_ID, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE _id = ?1")                \
 	X(LEAD_BY_EMAIL, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE email = ?1")           \
+	X(LEAD_OF_PERSON, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE _id = (SELECT"        \
+		" lead_id FROM emails WHERE person = ?1 ORDER BY rowid DESC LIMIT 1)")             \
 	X(LEAD_IN_FLIGHT, SEEK, "SELECT 1 FROM leads WHERE _id = ?1 AND state = 'in_flight' AND"   \
 		" claimed_by = ?2")                                                                \
 	X(LEAD_KEY, SEEK, "SELECT campaign, person, step FROM leads WHERE _id = ?1")               \
@@ -230,13 +235,16 @@
 	X(COUNT_ATTEMPTS, PAGE, "SELECT count(*) FROM attempts WHERE slot = 0")                    \
                                                                                                    \
 	/* suppressions, controls */                                                               \
-	X(SUPPRESSION, SEEK, "SELECT pattern, reason, source, created_at FROM do_not_contact"      \
-		" WHERE pattern = ?1")                                                             \
-	X(SUPPRESS_PUT, NONE, "INSERT INTO do_not_contact (pattern, reason, source, created_at)"   \
-		" VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")                                 \
+	X(SUPPRESSION, SEEK, "SELECT " STORE_SUPPRESSION_COLS " FROM do_not_contact WHERE"         \
+		" pattern = ?1 AND (until IS NULL OR until > ?2)")                                 \
+	X(SUPPRESS_PUT, NONE, "INSERT INTO do_not_contact (" STORE_SUPPRESSION_COLS ") VALUES"     \
+		" (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (pattern) DO UPDATE SET reason ="           \
+		" excluded.reason, evidence = excluded.evidence, source = excluded.source,"        \
+		" created_at = excluded.created_at, until = excluded.until WHERE"                  \
+		" until < coalesce(excluded.until, 9223372036854775807)")                          \
 	X(SUPPRESS_DROP, SEEK, "DELETE FROM do_not_contact WHERE pattern = ?1")                    \
-	X(SUPPRESS_PAGE, SEEK, "SELECT pattern, reason, source, created_at FROM do_not_contact"    \
-		" WHERE pattern > ?1 ORDER BY pattern LIMIT ?2")                                   \
+	X(SUPPRESS_PAGE, SEEK, "SELECT " STORE_SUPPRESSION_COLS " FROM do_not_contact WHERE"       \
+		" pattern > ?1 ORDER BY pattern LIMIT ?2")                                         \
 	X(CONTROLS, SMALL, "SELECT name, value, at FROM controls")                                 \
 	X(CONTROL_PUT, NONE, "INSERT INTO controls (name, value, at) VALUES (?1, ?2, ?3) ON"       \
 		" CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE"    \

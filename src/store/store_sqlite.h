@@ -187,6 +187,9 @@ store_op_fn store_op_open_attempts, store_op_controls, store_op_mailbox_use, sto
  * NULL: from any state. False: it is not. */
 bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
 	const char *claim, const char *error);
+/* The lead ends as REASON, unless it has ended and that says as much. */
+void store_lead_end(
+	struct store_db *db, const struct lead *l, enum lead_reason reason, const char *note);
 const char *store_claim_of(const char *claim); /* a request's: NULL there means any */
 /* The mailbox after MAILBOX ("" : the first) that queued leads of CAMPAIGN are bound to and that is
  * none of the N in V (sqlite_reads.c). In A; NULL: none. */
@@ -198,8 +201,8 @@ bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by
 	struct lead *ret, bool *ret_ok);
 
 /* Facts (sqlite_facts.c). In A; NULL: none. */
-const char *store_fact_suppressed(
-	struct store_db *db, struct mem_arena *a, const char *address, const char *person);
+const char *store_fact_suppressed(struct store_db *db, struct mem_arena *a, const char *address,
+	const char *person, int64_t now_ms);
 const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const char *person,
 	const char *campaign, int64_t since_ms);
 /* Adds a suppression; true: it is new. */

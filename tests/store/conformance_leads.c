@@ -490,7 +490,68 @@ START_TEST(suppression_by_person_stops_mails)
 	snprintf(pattern, sizeof pattern, "person:%s", s.lead.person);
 	ck_assert_uint_eq(rig_suppress(pattern)->u.suppress.voids.voided, 1);
 	rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_RELEASED));
-	ck_assert_str_eq(rig_claim(LEAD_STAGE_SEND)->suppressed_by, pattern);
+	const struct store_req *r = rig_get("bob@x.com");
+	ck_assert_str_eq(r->u.get.suppressions[0].pattern, pattern);
+	ck_assert_int_eq(r->u.get.lead.reason, LEAD_REASON_SUPPRESSED);
+}
+END_TEST
+
+static struct store_req *suppress_until(const char *pattern, const char *reason, int64_t until_ms)
+{
+	struct store_req *r = rig_suppress_new(STORE_SUPPRESS_ADD, pattern);
+
+	r->u.suppress.v[0].reason = reason;
+	r->u.suppress.v[0].evidence = "5.1.2 no such domain";
+	r->u.suppress.v[0].until_ms = until_ms;
+	r = rig_ask(r);
+	rig_ok(r);
+	return r;
+}
+
+/* An unsubscribe link knows nothing but the person, and what went out to it. */
+START_TEST(an_opt_out_of_a_person_ends_the_lead)
+{
+	rig_sent("bob@x.com");
+	char person[LEAD_PERSON], pattern[64];
+
+	store_person("bob@x.com", person);
+	snprintf(pattern, sizeof pattern, LEAD_PERSON_PREFIX "%s", person);
+	struct store_req *r = suppress_until(pattern, "opted_out", 0);
+	ck_assert_uint_eq(r->u.suppress.n_new, 1);
+	const struct lead *l = &rig_get("bob@x.com")->u.get.lead;
+	ck_assert_str_eq(r->u.suppress.lead_id, l->id);
+	ck_assert_int_eq(l->state, LEAD_ENDED);
+	ck_assert_int_eq(l->reason, LEAD_REASON_OPTED_OUT);
+	ck_assert_str_eq(l->status, "unsubscribed");
+	ck_assert_str_eq(rig_suppress(pattern)->u.suppress.lead_id, l->id);
+	ck_assert_ptr_null(
+		rig_suppress("person:00000000000000000000000000000000")->u.suppress.lead_id);
+}
+END_TEST
+
+static const struct store_suppression *in_force(const char *email)
+{
+	const struct store_req *r = rig_get(email);
+
+	return r->u.get.n_suppressions ? &r->u.get.suppressions[0] : NULL;
+}
+
+START_TEST(a_suppression_may_end_by_itself_but_never_sooner_than_was_said)
+{
+	rig_import("bob@x.com", "founders");
+	ck_assert_uint_eq(suppress_until("x.com", "dead", NOW)->u.suppress.n_new, 1);
+	ck_assert_ptr_null(in_force("bob@x.com"));
+	ck_assert_ptr_null(rig_claim(LEAD_STAGE_DRAFT)->suppressed_by);
+	ck_assert_uint_eq(suppress_until("x.com", "dead again", NOW + 2)->u.suppress.n_new, 1);
+	ck_assert_str_eq(in_force("bob@x.com")->reason, "dead again");
+	ck_assert_str_eq(in_force("bob@x.com")->evidence, "5.1.2 no such domain");
+	ck_assert_int_eq(in_force("bob@x.com")->until_ms, NOW + 2);
+	ck_assert_uint_eq(suppress_until("x.com", "shorter", NOW + 1)->u.suppress.n_new, 0);
+	ck_assert_int_eq(in_force("bob@x.com")->until_ms, NOW + 2);
+	ck_assert_uint_eq(suppress_until("x.com", "for good", 0)->u.suppress.n_new, 1);
+	ck_assert_int_eq(in_force("bob@x.com")->until_ms, 0);
+	ck_assert_uint_eq(suppress_until("x.com", "shorter", NOW + 3)->u.suppress.n_new, 0);
+	ck_assert_str_eq(in_force("bob@x.com")->reason, "for good");
 }
 END_TEST
 
@@ -509,7 +570,7 @@ START_TEST(suppressions_are_checked_listed_removed)
 	rig_ok(r);
 	ck_assert_uint_eq(r->u.supp.n, 2);
 	ck_assert_str_eq(r->u.supp.v[0].pattern, "bob@x.com");
-	ck_assert_str_eq(r->u.supp.v[0].reason, "opted_out");
+	ck_assert_str_eq(r->u.supp.v[0].reason, "operator");
 	ck_assert_int_eq(r->u.supp.v[0].at_ms, NOW);
 	r = suppressions(NULL, 2);
 	ck_assert_uint_eq(r->u.supp.n, 2);
@@ -760,6 +821,8 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_dry_run_changes_nothing);
 	tcase_add_test(t, suppression_ends_leads_and_stops_mails);
 	tcase_add_test(t, suppression_by_person_stops_mails);
+	tcase_add_test(t, an_opt_out_of_a_person_ends_the_lead);
+	tcase_add_test(t, a_suppression_may_end_by_itself_but_never_sooner_than_was_said);
 	tcase_add_test(t, suppressions_are_checked_listed_removed);
 	tcase_add_test(t, controls_survive_and_stop_mails);
 	tcase_add_test(t, leads_are_listed_in_pages);

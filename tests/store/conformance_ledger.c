@@ -188,6 +188,7 @@ START_TEST(a_refusal_for_good_ends_lead_and_address)
 	ck_assert_str_eq(r->u.get.emails[0].error, "5.1.1 no such user");
 	ck_assert_uint_eq(r->u.get.n_suppressions, 1);
 	ck_assert_str_eq(r->u.get.suppressions[0].reason, "bounced");
+	ck_assert_str_eq(r->u.get.suppressions[0].evidence, "550 5.1.1 no such user");
 	ck_assert_int_eq(rig.backend->count("emails", "status = 'failed'"), 1);
 	ck_assert_int_eq(rig_reserve(&s, 2)->err, CM_ESTATE);
 	rig_agrees();

@@ -438,7 +438,7 @@ UNUSED static struct store_req *rig_suppress_new(enum store_op op, const char *p
 
 	r->u.suppress.v = mem_arena_get(&r->arena, sizeof *r->u.suppress.v);
 	r->u.suppress.v[0] = (struct store_suppression){
-		.pattern = pattern, .reason = "opted_out", .source = "test"
+		.pattern = pattern, .reason = "operator", .source = "test"
 	};
 	r->u.suppress.n = 1;
 	return r;

@@ -5,16 +5,21 @@
 
 #include "store/store_sqlite.h"
 
-static struct store_schema_step steps[3];
+/* Those of this version, and two that are to come. */
+#define STEPS_MAX 32
+static struct store_schema_step steps[STEPS_MAX];
+static size_t now;
 
 static void setup(void)
 {
 	rig_setup();
 	rig_sent("bob@x.com");
 	rig_done(); /* what follows is the only user of the file */
-	steps[0] = store_schema_steps[0];
-	steps[1].sql = "CREATE TABLE second (x); ALTER TABLE leads ADD COLUMN score INTEGER";
-	steps[2].sql = "CREATE TABLE third (x)";
+	now = store_schema_n;
+	ck_assert_uint_le(now + 2, STEPS_MAX);
+	memcpy(steps, store_schema_steps, now * sizeof *steps);
+	steps[now].sql = "CREATE TABLE second (x); ALTER TABLE leads ADD COLUMN score INTEGER";
+	steps[now + 1].sql = "CREATE TABLE third (x)";
 }
 
 static void teardown(void)
@@ -52,17 +57,17 @@ static int64_t ask(const char *path, const char *sql)
 
 START_TEST(an_older_file_is_copied_and_brought_on)
 {
-	char *backup = NULL, *expected = xasprintf("%s.v1-backup", rig.path);
+	char *backup = NULL, *expected = xasprintf("%s.v%zu-backup", rig.path, now);
 	struct stat st;
 
-	ck_assert_int_eq(migrate(3, &backup), CM_OK);
+	ck_assert_int_eq(migrate(now + 2, &backup), CM_OK);
 	ck_assert_str_eq(backup, expected);
 	ck_assert_int_eq(stat(backup, &st), 0);
 	ck_assert_int_eq(st.st_mode & 0777, 0600);
-	ck_assert_int_eq(ask(backup, VERSION), 1);
+	ck_assert_int_eq(ask(backup, VERSION), (int64_t)now);
 	ck_assert_int_eq(ask(backup, TABLES), 0);
 	ck_assert_int_eq(ask(backup, "SELECT count(*) FROM emails WHERE outcome = 'sent'"), 1);
-	ck_assert_int_eq(ask(rig.path, VERSION), 3);
+	ck_assert_int_eq(ask(rig.path, VERSION), (int64_t)now + 2);
 	ck_assert_int_eq(ask(rig.path, TABLES), 2);
 	ck_assert_int_eq(ask(rig.path, "SELECT count(*) FROM emails WHERE outcome = 'sent'"), 1);
 	free(backup);
@@ -74,9 +79,9 @@ START_TEST(a_file_that_is_up_to_date_is_left_alone)
 {
 	char *backup = NULL;
 
-	ck_assert_int_eq(migrate(1, &backup), CM_OK);
+	ck_assert_int_eq(migrate(now, &backup), CM_OK);
 	ck_assert_ptr_null(backup);
-	ck_assert_int_eq(ask(rig.path, VERSION), 1);
+	ck_assert_int_eq(ask(rig.path, VERSION), (int64_t)now);
 }
 END_TEST
 
@@ -84,26 +89,26 @@ START_TEST(a_step_that_fails_leaves_the_version_before)
 {
 	char *backup = NULL;
 
-	steps[2].sql = "CREATE TABLE third (x); CREATE TABLE third (y)";
-	ck_assert_int_eq(migrate(3, &backup), CM_ESTORE);
+	steps[now + 1].sql = "CREATE TABLE third (x); CREATE TABLE third (y)";
+	ck_assert_int_eq(migrate(now + 2, &backup), CM_ESTORE);
 	ck_assert_ptr_null(backup);
-	ck_assert_int_eq(ask(rig.path, VERSION), 2);
+	ck_assert_int_eq(ask(rig.path, VERSION), (int64_t)now + 1);
 	ck_assert_int_eq(ask(rig.path, TABLES), 1);
-	steps[2].sql = "CREATE TABLE third (x)";
-	ck_assert_int_eq(migrate(3, &backup), CM_OK);
-	ck_assert_int_eq(ask(backup, VERSION), 2);
-	ck_assert_int_eq(ask(rig.path, VERSION), 3);
+	steps[now + 1].sql = "CREATE TABLE third (x)";
+	ck_assert_int_eq(migrate(now + 2, &backup), CM_OK);
+	ck_assert_int_eq(ask(backup, VERSION), (int64_t)now + 1);
+	ck_assert_int_eq(ask(rig.path, VERSION), (int64_t)now + 2);
 	free(backup);
 }
 END_TEST
 
 START_TEST(without_a_copy_nothing_is_changed)
 {
-	char *backup = NULL, *in_the_way = xasprintf("%s.v1-backup.tmp", rig.path);
+	char *backup = NULL, *in_the_way = xasprintf("%s.v%zu-backup.tmp", rig.path, now);
 
 	ck_assert_int_eq(mkdir(in_the_way, 0700), 0);
-	ck_assert_int_eq(migrate(3, &backup), CM_EIO);
-	ck_assert_int_eq(ask(rig.path, VERSION), 1);
+	ck_assert_int_eq(migrate(now + 2, &backup), CM_EIO);
+	ck_assert_int_eq(ask(rig.path, VERSION), (int64_t)now);
 	ck_assert_int_eq(ask(rig.path, TABLES), 0);
 	free(in_the_way);
 }
@@ -113,12 +118,12 @@ START_TEST(a_newer_file_is_refused)
 {
 	char *backup = NULL;
 
-	ck_assert_int_eq(migrate(3, &backup), CM_OK);
+	ck_assert_int_eq(migrate(now + 2, &backup), CM_OK);
 	free(backup);
 	backup = NULL;
-	ck_assert_int_eq(migrate(2, &backup), CM_EVERSION);
+	ck_assert_int_eq(migrate(now + 1, &backup), CM_EVERSION);
 	ck_assert_ptr_null(backup);
-	ck_assert_int_eq(ask(rig.path, VERSION), 3);
+	ck_assert_int_eq(ask(rig.path, VERSION), (int64_t)now + 2);
 }
 END_TEST
 
