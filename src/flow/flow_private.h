@@ -256,6 +256,10 @@ const char *flow_send_message_id(
 /* Where a lead goes after STEP of C went out at SENT_MS. */
 struct store_lead_to flow_record_next(const struct conf_campaign *c, size_t step, int64_t sent_ms);
 void flow_record_redo(void); /* the store is back: write what it did not take */
+/* interfaces.md, "Log lines": one closing line per attempt, and only when OUTCOME, an OUTCOME that the
+ * store took, says so, too. DELAYS NULL: nobody knows them any more. */
+void flow_record_log(
+	const struct store_attempt *a, const struct store_req *outcome, const char *delays);
 
 /* recover.c */
 void flow_recover(void (*then)(void)); /* settles every open attempt of an earlier process */

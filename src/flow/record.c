@@ -85,20 +85,31 @@ static struct flow_trouble fate(const struct flow_item *it)
 
 /* ---- writing it down ---------------------------------------------------------------------------- */
 
-/* interfaces.md, "Log lines": one closing line per attempt, and only when the ledger says so, too. */
+void flow_record_log(
+	const struct store_attempt *a, const struct store_req *outcome, const char *delays)
+{
+	log_event(LOG_INFO, "send", LOG_S("lead", a->lead_id), LOG_S("campaign", a->campaign),
+		LOG_S("step", a->step), LOG_I("attempt", a->n), LOG_S("mailbox", a->mailbox),
+		LOG_S("to", a->to), LOG_S("outcome", store_attempt_name(outcome->u.outcome.state)),
+		LOG_I("code", outcome->u.outcome.code), LOG_S("reply", outcome->u.outcome.text),
+		LOG_S("message_id", a->message_id), LOG_S("delays", delays));
+}
+
 static void log_send(const struct store_req *r, const struct flow_item *it)
 {
 	const struct store_email *e = &it->claimed->email;
+	const struct store_attempt a = { .lead_id = it->claimed->lead.id,
+		.campaign = e->campaign,
+		.step = e->step,
+		.n = it->attempt,
+		.mailbox = it->from,
+		.to = e->to,
+		.message_id = it->message_id };
 	char delays[64];
 
 	snprintf(delays, sizeof delays, "%.1f/%.1f/%.1f", r->u.outcome.delays[0],
 		r->u.outcome.delays[1], r->u.outcome.delays[2]);
-	log_event(LOG_INFO, "send", LOG_S("lead", it->claimed->lead.id),
-		LOG_S("campaign", e->campaign), LOG_S("step", e->step),
-		LOG_I("attempt", it->attempt), LOG_S("mailbox", it->from), LOG_S("to", e->to),
-		LOG_S("outcome", store_attempt_name(r->u.outcome.state)),
-		LOG_I("code", r->u.outcome.code), LOG_S("reply", r->u.outcome.text),
-		LOG_S("message_id", it->message_id), LOG_S("delays", delays));
+	flow_record_log(&a, r, delays);
 }
 
 static void count(enum store_attempt_state s)

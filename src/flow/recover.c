@@ -66,6 +66,9 @@ static struct open_attempt *open_attempt_new(const struct store_attempt *a)
 	o->a.key = mem_arena_dup(&o->arena, a->key);
 	o->a.campaign = mem_arena_dup(&o->arena, a->campaign);
 	o->a.lead_id = mem_arena_dup(&o->arena, a->lead_id);
+	o->a.step = mem_arena_dup(&o->arena, a->step);
+	o->a.to = mem_arena_dup(&o->arena, a->to);
+	o->a.message_id = mem_arena_dup(&o->arena, a->message_id);
 	o->a.mailbox = mem_arena_dup(&o->arena, a->mailbox);
 	return o;
 }
@@ -107,6 +110,7 @@ static void on_settled(struct store_req *r)
 		LOG_S("attempt", mem_arena_printf(&r->arena, "%s#%d", o->a.key, o->a.n)),
 		LOG_S("lead", o->a.lead_id),
 		LOG_S("outcome", store_attempt_name(r->u.outcome.state)));
+	flow_record_log(&o->a, r, NULL);
 	struct flow_campaign *c = flow_campaign_find(o->a.campaign);
 	if (c && sure) { /* its lead is queued again */
 		c->strays = true;

@@ -74,6 +74,27 @@ def test_case_11_the_log_the_ledger_and_the_leads_agree(finished):
     }
 
 
+@pytest.mark.parametrize("verb, outcome", [("rcpt", "released"), ("dot", "uncertain")])
+def test_case_11_an_attempt_that_a_kill_left_open_has_its_closing_line_too(verb, outcome, tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=[f"on {verb} times 1 do silence"]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        slots = "SELECT count(*) FROM attempts WHERE state = 'transmitting'"
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'reserved'", 1)
+        coldmail.wait_for(slots, verb == "dot")
+        coldmail.kill()
+        coldmail.run_until_idle()
+        (first, *_) = coldmail.events("send")
+        (attempt,) = [a for a in coldmail.ctl("sends") if a["attempt"] == 1]
+        assert first["outcome"] == attempt["outcome"] == outcome
+        known = {"lead", "campaign", "step", "attempt", "mailbox", "to", "code", "reply", "message_id"}
+        assert {key: first[key] for key in known} == {key: attempt[key] for key in known}
+        assert "delays" not in first, "which died with the process"
+        oracle.check(coldmail, server.mails())
+
+
 def test_case_14_a_lead_hears_from_one_sender_and_both_write(finished):
     server, _ = finished
     senders = collections.defaultdict(set)

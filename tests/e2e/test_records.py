@@ -320,6 +320,10 @@ def test_an_attempt_found_open_is_settled_and_its_lead_goes_on_at_once(tmp_path)
         coldmail.import_leads(addresses(1))  # nothing new, but it makes the daemon look
         coldmail.wait_sent(1, 5)
         assert [e["outcome"] for e in coldmail.events("settled")] == ["released"]
+        assert [(e["attempt"], e["outcome"]) for e in coldmail.events("send")][1:] == [
+            (2, "released"),
+            (3, "sent"),
+        ]
         assert coldmail.stop() == 0
         oracle.check(coldmail, server.mails())
 
