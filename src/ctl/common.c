@@ -54,25 +54,30 @@ void ctl_print_voids(const cJSON *answer)
 
 int ctl_check_campaign(const struct ctl *c, const char *name)
 {
+	struct str known = STR_INIT;
 	cJSON *answer = NULL;
 	const cJSON *o;
+	bool found = false;
 	int status = ctl_ask(c, "campaigns", NULL, &answer);
 
 	if (status)
 		return status;
-	status = CM_EXIT_NO;
 	cJSON_ArrayForEach(o, ctl_get(answer, "campaigns"))
 	{
 		const char *state = ctl_text(o, "state");
 
-		if (str_eq(ctl_text(o, "name"), name) && !str_eq(state, "gone") &&
-			!str_eq(state, "none"))
-			status = 0;
+		if (str_eq(state, "gone") || str_eq(state, "none"))
+			continue;
+		found |= str_eq(ctl_text(o, "name"), name);
+		str_adds(&known, known.len ? ", " : "");
+		ctl_add_safe(&known, ctl_text(o, "name"));
 	}
-	if (status)
-		ctl_error("no campaign \"%s\"; coldmailctl campaigns lists them", name);
+	if (!found)
+		ctl_error("no campaign \"%s\"; there are: %s", name,
+			known.len ? str_z(&known) : "none yet");
+	str_done(&known);
 	cJSON_Delete(answer);
-	return status;
+	return found ? 0 : CM_EXIT_NO;
 }
 
 static void print_campaign(const cJSON *o, const char *now, bool is_start)

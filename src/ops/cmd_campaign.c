@@ -113,11 +113,10 @@ static void campaigns(struct ops_call *c)
 /* The campaign of that name. NULL: the call has been ended. */
 static const struct conf_campaign *campaign_get(struct ops_call *c, const char *name)
 {
-	const struct conf *conf = flow_conf();
-	const struct conf_campaign *cc = conf_find_campaign(conf, name);
+	const struct conf_campaign *cc = conf_find_campaign(flow_conf(), name);
 
 	if (!cc)
-		ops_fail(c, CM_EXIT_NO, "no campaign \"%s\" in %s", name, conf->file);
+		ops_fail_campaign(c, name);
 	return cc;
 }
 
@@ -180,9 +179,9 @@ static bool is_pausable(struct ops_call *c, const char *what, const char *name)
 	if (str_eq(what, "campaign") && name)
 		return campaign_get(c, name) != NULL;
 	if (str_eq(what, "mailbox") && name) {
-		if (!mailbox_find(name))
-			ops_fail(c, CM_EXIT_NO, "no mailbox \"%s\" in %s", name, flow_conf()->file);
-		return mailbox_find(name) != NULL;
+		if (!conf_find_mailbox(flow_conf(), name))
+			ops_fail_mailbox(c, name);
+		return conf_find_mailbox(flow_conf(), name) != NULL;
 	}
 	ops_fail(c, CM_EXIT_USAGE, "all, campaign NAME or mailbox ADDRESS was expected");
 	return false;
@@ -190,8 +189,11 @@ static bool is_pausable(struct ops_call *c, const char *what, const char *name)
 
 static void set_paused(struct ops_call *c, bool on)
 {
-	const char *what = ops_text(c, "what"), *name = ops_text(c, "name");
+	const char *what = ops_text(c, "what");
 
+	if (str_eq(what, "mailbox"))
+		ops_make_canonical(c, "name");
+	const char *name = ops_text(c, "name");
 	if (!is_pausable(c, what, name))
 		return;
 	if (c->dry_run)

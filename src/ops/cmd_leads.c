@@ -43,8 +43,14 @@ static void on_list(struct store_req *r)
 	/* An address that is not text comes last and reads "": a page from there would be the first. */
 	if (r->u.list.n && r->u.list.n == r->u.list.max && *r->u.list.v[r->u.list.n - 1].email)
 		cJSON_AddStringToObject(out, "next", r->u.list.v[r->u.list.n - 1].email);
-	ops_reply(c, out);
+	ops_reply_list(c, out, r->u.list.n);
 }
+
+#define SEPARATOR ", "
+static const char reasons[] =
+#define X(name, text, state, trouble) SEPARATOR text
+	LEAD_REASONS(X);
+#undef X
 
 /* The filters of the call. false: the call has been ended with what is wrong. */
 static bool read_filters(
@@ -60,11 +66,8 @@ static bool read_filters(
 	}
 	*ret_reason = reason ? lead_reason_parse(reason) : LEAD_REASON_NONE;
 	if (reason && *ret_reason == LEAD_REASON_NONE) {
-		ops_fail(c, CM_EXIT_USAGE,
-			"\"%s\" is not a reason: a name such as missing_field, operator or "
-			"completed "
-			"was expected (coldmailctl status shows those in use)",
-			reason);
+		ops_fail(c, CM_EXIT_USAGE, "\"%s\" is not a reason; there are: %s", reason,
+			reasons + strlen(SEPARATOR));
 		return false;
 	}
 	return true;

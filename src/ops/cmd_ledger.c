@@ -28,7 +28,7 @@ static void on_sends(struct store_req *r)
 		cJSON_AddStringToObject(out, "next_before_id", id);
 		free(id);
 	}
-	ops_reply(c, out);
+	ops_reply_list(c, out, r->u.sends.n);
 }
 
 static bool is_attempt_state(const char *name)
@@ -53,6 +53,7 @@ static void sends(struct ops_call *c)
 			outcome);
 		return;
 	}
+	ops_make_canonical(c, "mailbox");
 	struct store_req *r = store_req_new(STORE_SENDS, on_sends, c->id, NULL);
 	r->u.sends.campaign = mem_arena_dup(&r->arena, ops_text(c, "campaign"));
 	r->u.sends.mailbox = mem_arena_dup(&r->arena, ops_text(c, "mailbox"));

@@ -51,15 +51,16 @@ static bool take_email(struct row *row, const char *raw)
 	return true;
 }
 
-static const char *campaign_names(struct mem_arena *a, const struct conf *conf)
+static bool no_campaign(struct row *row, const struct conf *conf, const char *name)
 {
-	struct str names = STR_INIT;
+	struct str known = STR_INIT;
 
-	for (size_t i = 0; i < conf->n_campaigns; i++)
-		str_addf(&names, "%s%s", i ? ", " : "", conf->campaigns[i].name);
-	const char *kept = mem_arena_dup(a, names.len ? str_z(&names) : "none yet");
-	str_done(&names);
-	return kept;
+	ops_add_campaigns(&known, conf);
+	*row->ret_why =
+		mem_arena_printf(row->a, "no campaign \"%s\" in %s: one of these was expected: %s",
+			shown(row->a, name), conf->file, str_z(&known));
+	str_done(&known);
+	return false;
 }
 
 static bool take_campaign(
@@ -73,10 +74,7 @@ static bool take_campaign(
 		return true;
 	const struct conf_campaign *campaign = conf_find_campaign(conf, name);
 	if (!campaign)
-		return wrong(row,
-			mem_arena_printf(row->a,
-				"no campaign \"%s\" in %s: one of these was expected: %s",
-				shown(row->a, name), conf->file, campaign_names(row->a, conf)));
+		return no_campaign(row, conf, name);
 	out->campaign = mem_arena_dup(row->a, campaign->name);
 	if (campaign->n_steps)
 		out->first_step = mem_arena_dup(row->a, campaign->steps[0].name);

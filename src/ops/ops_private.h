@@ -114,6 +114,19 @@ cJSON *ops_json_attempt(const struct store_attempt *a);
 cJSON *ops_json_email(const struct store_email *e);
 cJSON *ops_json_suppression(const struct store_suppression *s);
 
+/* ---- names.c: names that a request has -------------------------------------------------------- */
+
+/* The argument NAME, where it is an address, becomes canonical: the name of a mailbox. */
+void ops_make_canonical(struct ops_call *c, const char *name);
+/* "founders, spring"; "none yet". */
+void ops_add_campaigns(struct str *out, const struct conf *conf);
+/* Both end the call: there is none of that name, but there are … */
+void ops_fail_campaign(struct ops_call *c, const char *name);
+void ops_fail_mailbox(struct ops_call *c, const char *name);
+/* Ends the call with OUT (taken), a list of N. If there is nothing, and the arguments campaign or mailbox
+ * name nothing either, it ends with that. */
+void ops_reply_list(struct ops_call *c, cJSON *out, size_t n);
+
 /* ---- import.c: the pure half of an import ----------------------------------------------------- */
 
 /* One row of a request to what the store takes (person not yet filled in), all of it in A. false:

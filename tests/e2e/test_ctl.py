@@ -289,7 +289,7 @@ def test_what_is_no_campaign_is_said_before_anything_is_done(coldmail):
     for words in (["leads", "import", "-", "--campaign", "nosuch"], ["start", "nosuch"]):
         done = run(coldmail, *words, data="email\na@x.example\n")
         assert done.returncode == 1 and not done.stdout
-        assert done.stderr.startswith('coldmailctl: no campaign "nosuch"')
+        assert done.stderr.startswith('coldmailctl: no campaign "nosuch"; there are: founders\n')
         assert done.stderr.count("\n") == 1
     done = run(coldmail, "leads", "import", "-", "--campaign", "founders", data="email\nbad\n")
     assert done.returncode == 1, "nothing of it was valid"
@@ -402,7 +402,7 @@ def test_leads_have_their_stored_fields_and_where_they_stand(coldmail):
     done = coldmail.ctl("leads", "list", "--state", "happy", status=None)
     assert done.returncode == 64 and "queued, held, in_flight or ended was expected" in done.stderr
     done = coldmail.ctl("leads", "list", "--reason", "hungry", status=None)
-    assert done.returncode == 64 and '"hungry" is not a reason' in done.stderr
+    assert done.returncode == 64 and '"hungry" is not a reason; there are: operator, missing_field, ' in done.stderr
 
 
 @pytest.mark.parametrize("because, reason, status, suppressed", [
@@ -546,8 +546,38 @@ def test_sends_have_the_keys_of_the_log_line_and_id(coldmail):
     assert [s["at"] for s in sends] == sorted((s["at"] for s in sends), reverse=True)
     assert len(coldmail.ctl("sends")) == 20 and len(coldmail.ctl("sends", "--last", "3")) == 3
     assert coldmail.ctl("sends", "--outcome", "uncertain") == []
-    assert coldmail.ctl("sends", "--mailbox", "nobody@x.example") == []
     assert coldmail.ctl("sends", "--outcome", "lost", status=None).returncode == 64
+
+
+@pytest.mark.parametrize("words, said", [
+    (["leads", "list", "--campaign", "nosuch"], 'no campaign "nosuch" in {conf}; there are: founders'),
+    (["leads", "export", "--campaign", "nosuch"], 'no campaign "nosuch" in {conf}; there are: founders'),
+    (["sends", "--campaign", "nosuch"], 'no campaign "nosuch" in {conf}; there are: founders'),
+    (["sends", "--mailbox", "nosuch"], f'no mailbox "nosuch" in {{conf}}; there are: {ALI}'),
+    (["sends", "--mailbox", "Bea@send.example"],
+     f'no mailbox "bea@send.example" in {{conf}}; there are: {ALI}'),
+    (["pause", "mailbox", "nosuch"], f'no mailbox "nosuch" in {{conf}}; there are: {ALI}'),
+    (["pause", "campaign", "nosuch"], 'no campaign "nosuch" in {conf}; there are: founders'),
+    (["preview", "nosuch"], 'no campaign "nosuch" in {conf}; there are: founders')])
+def test_a_name_that_there_is_not_is_no_empty_answer(coldmail, words, said):
+    coldmail.import_leads(["a@x.example"])
+    for form in ([], ["--json"]):
+        done = run(coldmail, *form, *words)
+        assert done.returncode == 1 and done.stderr == f"coldmailctl: {said.format(conf=coldmail.conf)}\n"
+    assert json.loads(done.stdout)["exit"] == 1
+
+
+def test_an_empty_answer_about_what_there_is_or_was_is_one(coldmail, server):
+    coldmail.import_leads(["a@x.example"])
+    assert coldmail.ctl("leads", "list", "--campaign", "founders", "--state", "held") == []
+    assert coldmail.ctl("sends", "--campaign", "founders", "--mailbox", ALI.upper()) == []
+    coldmail.run_until_idle()
+    assert len(coldmail.ctl("sends", "--mailbox", ALI.upper())) == 1
+    assert coldmail.ctl("pause", "mailbox", ALI.title())["name"] == ALI
+    coldmail.configure(mailbox("new@send.example", server.port), campaign("other", ["new@send.example"]))
+    assert len(coldmail.ctl("leads", "list", "--campaign", "founders")) == 1
+    assert coldmail.ctl("leads", "list", "--campaign", "founders", "--state", "held") == []
+    assert len(coldmail.ctl("sends", "--mailbox", ALI)) == 1
 
 
 def test_an_uncertain_send_is_listed_and_settled(tmp_path):
