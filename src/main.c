@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "coldmail/conf.h"
+#include "coldmail/dns.h"
 #include "coldmail/err.h"
 #include "coldmail/flow.h"
 #include "coldmail/line.h"
@@ -158,6 +159,10 @@ static void load_configuration(void)
 				"time that "
 				"jumps would send weeks of mail at once",
 				app.conf->mailboxes[i].smtp);
+	if (app.fast_forward && app.conf->verify_mx == CONF_VERIFY_YES &&
+		!app.conf->resolver_is_loopback)
+		die(CM_EXIT_USAGE, "--fast-forward is refused: verify { mx = yes } would ask name "
+				   "servers that are not on loopback");
 }
 
 /* ---- the end ------------------------------------------------------------------------------------ */
@@ -274,6 +279,7 @@ static const struct {
 } births[] = {
 	{ "loop", loop_init, loop_done },
 	{ "signals", signals_init, signals_stop },
+	{ "dns", dns_init, dns_done },
 	{ "line", line_init, line_done },
 	{ "mail", mail_init, NULL },
 	/* Before the store: answers that still come while the store ends find it alive. */

@@ -70,6 +70,9 @@ struct conf_mailbox {
 	int line;
 };
 
+/* AUTO: unless every server of the campaign is on this machine. */
+enum conf_verify { CONF_VERIFY_AUTO, CONF_VERIFY_YES, CONF_VERIFY_NO };
+
 struct conf {
 	const char *file; /* as given */
 	const char *store; /* "sqlite:/path" */
@@ -83,6 +86,9 @@ struct conf {
 	size_t n_mailboxes;
 	struct conf_campaign *campaigns;
 	size_t n_campaigns;
+	enum conf_verify verify_mx; /* is a lead's domain asked for before a mail is written? */
+	const char *resolver; /* "ADDRESS[:PORT],…"; "": the system's */
+	bool resolver_is_loopback; /* all of them are on this machine */
 	int ceiling_per_min; /* `ceiling`; enforced later */
 	uint64_t generation; /* set by conf_load: 1, 2, 3 … in this process */
 };

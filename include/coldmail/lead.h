@@ -85,6 +85,7 @@ const char *lead_stage_name(enum lead_stage s);
 	X(SEND_UNCERTAIN, "send_uncertain", HELD, true)                                            \
 	X(THREAD_UNKNOWN, "thread_unknown", HELD, true)                                            \
 	X(VERIFY_INVALID, "verify_invalid", HELD, true)                                            \
+	X(VERIFY_UNKNOWN, "verify_unknown", HELD, true)                                            \
 	/* ended */                                                                                \
 	X(COMPLETED, "completed", ENDED, false)                                                    \
 	X(SUPPRESSED, "suppressed", ENDED, false)                                                  \

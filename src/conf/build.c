@@ -228,7 +228,9 @@ void conf_build(struct conf_load *l)
 	fill(l, CONF_LOG, section_from(root->first, CONF_LOG), c);
 	fill(l, CONF_CONTROL, section_from(root->first, CONF_CONTROL), c);
 	fill(l, CONF_IDENTITY, section_from(root->first, CONF_IDENTITY), &c->identity);
+	fill(l, CONF_VERIFY, section_from(root->first, CONF_VERIFY), c);
 	conf_check_store(l);
+	conf_check_verify(l, section_from(root->first, CONF_VERIFY));
 	each_section (it, root, CONF_MAILBOX)
 		build_mailbox(l, it, &c->mailboxes[c->n_mailboxes++]);
 	each_section (it, root, CONF_CAMPAIGN)

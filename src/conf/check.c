@@ -144,6 +144,44 @@ void conf_check_mailbox(
 			conf_shown(l, m->smtp));
 }
 
+/* ---- verify ---------------------------------------------------------------------------------- */
+
+/* A name server is known by its address: nobody could be asked for its name. */
+static bool is_resolver(const char *text, bool *ret_loopback)
+{
+	char host[HOST_MAX + 1];
+	struct in6_addr v6;
+	struct in_addr v4;
+	bool has_port;
+
+	if (!split_host(text, host, &has_port))
+		return false;
+	*ret_loopback = is_loopback(host);
+	return inet_pton(AF_INET, host, &v4) == 1 || inet_pton(AF_INET6, host, &v6) == 1;
+}
+
+void conf_check_verify(struct conf_load *l, const struct conf_node *section)
+{
+	struct conf *c = l->conf;
+
+	c->resolver_is_loopback = *c->resolver != '\0';
+	for (const char *p = c->resolver; *p;) {
+		const size_t n = strcspn(p, ",");
+		const char *one = mem_arena_printf(&l->arena, "%.*s", (int)n, p);
+		bool here = false;
+
+		if (!is_resolver(one, &here)) {
+			conf_error(l, place_of(section, "resolver"),
+				"resolver: '%s' is no name server, expected addresses such as "
+				"\"127.0.0.1:5353\" or \"192.0.2.53,[2001:db8::53]:53\"",
+				conf_shown(l, one));
+			return;
+		}
+		c->resolver_is_loopback = c->resolver_is_loopback && here;
+		p += n + (p[n] == ',');
+	}
+}
+
 /* ---- campaigns ------------------------------------------------------------------------------- */
 
 static bool lacks(const struct conf_load *l, const struct conf_node *section, const char *name,

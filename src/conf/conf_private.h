@@ -145,6 +145,7 @@ enum conf_in {
 	CONF_IDENTITY,
 	CONF_LOG,
 	CONF_CONTROL,
+	CONF_VERIFY,
 	CONF_MAILBOX,
 	CONF_CAMPAIGN,
 	CONF_STEP
@@ -230,6 +231,7 @@ void conf_build(struct conf_load *l);
 
 /* What no row can say, each once its section's struct is filled. */
 void conf_check_store(struct conf_load *l);
+void conf_check_verify(struct conf_load *l, const struct conf_node *section);
 void conf_check_mailbox(
 	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m);
 void conf_check_campaign(

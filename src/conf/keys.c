@@ -22,6 +22,7 @@ const struct conf_section conf_sections[CONF_N_SECTIONS] = {
 	[CONF_IDENTITY] = { "identity", 1 << CONF_TOP | 1 << CONF_CAMPAIGN, false },
 	[CONF_LOG] = { "log", 1 << CONF_TOP, false },
 	[CONF_CONTROL] = { "control", 1 << CONF_TOP, false },
+	[CONF_VERIFY] = { "verify", 1 << CONF_TOP, false },
 	[CONF_MAILBOX] = { "mailbox", 1 << CONF_TOP, true },
 	[CONF_CAMPAIGN] = { "campaign", 1 << CONF_TOP, true },
 	[CONF_STEP] = { "step", 1 << CONF_CAMPAIGN, true },
@@ -52,6 +53,13 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_CONTROL, .name = "socket", .type = CONF_PATH, .flags = CONF_RESTART,
 	  .def = CONF_DEFAULT_SOCKET, .max = 107, AT(conf, control_socket),
 	  .help = "where coldmailctl finds the daemon" },
+
+	{ .in = CONF_VERIFY, .name = "mx", .type = CONF_CHOICE,
+	  .def = "auto", .min = CONF_VERIFY_AUTO, .choices = "auto|yes|no", AT(conf, verify_mx),
+	  .help = "is the domain's mail server looked up before a mail is written" },
+	{ .in = CONF_VERIFY, .name = "resolver", .type = CONF_STRING,
+	  .def = "\"\"", .max = TEXT, AT(conf, resolver),
+	  .help = "the name servers, such as \"127.0.0.1:5353\"" },
 
 	{ .in = CONF_IDENTITY, .name = "organisation", .type = CONF_STRING,
 	  .min = 1, .max = TEXT, AT(conf_identity, organisation), .help = "who writes" },

@@ -194,7 +194,7 @@ static void claim_done(struct flow_plan *plan, struct flow_batch *b)
 
 static void enter_draft(struct flow_plan *plan, struct flow_batch *b, struct store_claimed *v)
 {
-	struct flow_item *it = flow_item_new(FLOW_STAGE_DRAFT, plan, b, v);
+	struct flow_item *it = flow_item_new(FLOW_STAGE_VERIFY, plan, b, v);
 
 	if (flow.draining) {
 		it->to = queued(LEAD_STAGE_DRAFT);

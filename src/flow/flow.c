@@ -161,6 +161,7 @@ void flow_drain(void)
 	flow.draining = true;
 	log_event(LOG_INFO, "draining", LOG_I("items", g_hash_table_size(flow.items)));
 	loop_timer_in(&drain_timer, flow.plan->conf->stop_timeout_ms);
+	flow_verify_drain();
 	flow_send_drain();
 	flow_check_drained();
 }
@@ -201,6 +202,7 @@ int flow_init(const struct flow_conf *fc)
 	loop_timer_init(&drain_timer, on_drain_timeout, NULL);
 	flow.plan = flow_plan_new(fc->conf, NULL);
 	mailbox_configure(fc->conf);
+	flow_verify_configure(fc->conf);
 	flow_sched_init();
 	flow_plan_apply();
 	flow.stats.last_tick_ms = clock_wall_ms();

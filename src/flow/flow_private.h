@@ -26,6 +26,7 @@ struct flow_plan {
 
 /* name, text, function that enters it, longest stay in ms (0: the room below has its own) */
 #define FLOW_STAGES(X)                                                                             \
+	X(VERIFY, "verify", flow_verify_enter, 60000)                                              \
 	X(DRAFT, "draft", flow_draft_enter, 60000)                                                 \
 	X(CONNECT, "connect", flow_sender_connect, 0)                                              \
 	X(RESERVE, "reserve", flow_send_reserve, 60000)                                            \
@@ -201,6 +202,7 @@ void flow_store_ask_histories(void);
 
 /* ---- stages ------------------------------------------------------------------------------------ */
 
+void flow_verify_enter(struct flow_item *it);
 void flow_draft_enter(struct flow_item *it);
 void flow_sender_connect(struct flow_item *it);
 void flow_send_reserve(struct flow_item *it);
@@ -213,6 +215,11 @@ void flow_record_give_back(struct flow_item *it);
 /* claim.c: takes the next N leads of C and sends each on its way. */
 void flow_claim_drafts(struct flow_campaign *c, size_t n);
 void flow_claim_sends(struct flow_campaign *c, struct flow_sender *s, size_t n);
+
+/* verify.c */
+size_t flow_verify_waiting(const struct conf_campaign *c); /* leads of C, for a name server */
+void flow_verify_drain(void); /* nobody waits for a name server any more */
+void flow_verify_configure(const struct conf *c);
 
 /* draft.c: renders IT's step; false: it.to says where the lead goes instead. */
 bool flow_draft_make(struct flow_item *it, struct store_email *ret);

@@ -83,6 +83,12 @@ bool flow_check(const struct conf *c, struct str *ret_problems)
 				"loopback\n",
 				m->file, m->line, m->smtp);
 	}
+	if (flow.fast_forward && c->verify_mx == CONF_VERIFY_YES && !c->resolver_is_loopback)
+		str_addf(ret_problems,
+			"%s: --fast-forward is under way, and verify { mx = yes } asks name "
+			"servers "
+			"that are not on loopback\n",
+			c->file);
 	return ret_problems->len == before;
 }
 
@@ -196,6 +202,7 @@ void flow_reload(const struct conf *c)
 
 	flow.plan = flow_plan_new(c, NULL);
 	mailbox_configure(c);
+	flow_verify_configure(c);
 	apply();
 	flow_store_ask_histories();
 	flow_senders_reconfigure();

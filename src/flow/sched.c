@@ -174,9 +174,9 @@ static void pump_drafts(struct flow_campaign *c, int64_t now)
 	if (c->drafting || !flow_campaign_may_send(c) || c->draft_after_ms > now ||
 		flow.stages[FLOW_STAGE_DRAFT].n >= CLAIM_MAX)
 		return;
-	size_t n = wanted_drafts(c, now);
-	if (n)
-		flow_claim_drafts(c, n);
+	size_t n = wanted_drafts(c, now), waiting = flow_verify_waiting(c->conf);
+	if (n > waiting)
+		flow_claim_drafts(c, n - waiting);
 }
 
 /* The moment S could do something for C: its own gate and the lead's due time, the later one. An

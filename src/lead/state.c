@@ -124,6 +124,7 @@ const char *lead_status(enum lead_state s, enum lead_reason r, int64_t n_sent)
 	case LEAD_REASON_ALREADY_CONTACTED:
 	case LEAD_REASON_OVERDUE_EXPIRED:
 	case LEAD_REASON_VERIFY_INVALID:
+	case LEAD_REASON_VERIFY_UNKNOWN:
 		break;
 	}
 	return "sent";

@@ -1,0 +1,108 @@
+/*
+ * Verify: can the lead's domain take mail at all? Asked before anything is written for it: the
+ * cheapest gate comes first. What certainly takes none is held, what nobody could say is asked again.
+ * Runs on: loop. Called through the stage table, by drain and by a change of the configuration.
+ * Never: holds a lead for good because a resolver was silent, asks the receiving server itself.
+ */
+#include "flow_private.h"
+
+#include "coldmail/clock.h"
+#include "coldmail/dns.h"
+#include "coldmail/log.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* Where every server of the campaign is on this machine it is a rehearsal, or a relay that asks for
+ * itself: `auto` leaves the world alone then. */
+static bool is_wanted(const struct flow_item *it)
+{
+	const struct conf_campaign *c = it->campaign;
+
+	if (it->plan->conf->verify_mx != CONF_VERIFY_AUTO)
+		return it->plan->conf->verify_mx == CONF_VERIFY_YES;
+	for (size_t i = 0; i < c->n_mailboxes; i++)
+		if (!c->mailboxes[i]->is_loopback)
+			return true;
+	return false;
+}
+
+/* NULL: an address literal ("[192.0.2.1]"), there is nothing to ask. */
+static const char *domain_of(const struct flow_item *it)
+{
+	const char *at = strrchr(it->claimed->lead.email, '@');
+
+	return at && at[1] != '[' ? at + 1 : NULL;
+}
+
+static void hold(struct flow_item *it, const struct dns_answer *a)
+{
+	bool is_dead = a->mx == DNS_MX_NONE;
+	char *why = xasprintf(is_dead ? "%s: %s; correct the address, or leads release"
+				      : "%s: the name servers did not say whether it takes mail "
+					"(%s)",
+		domain_of(it), a->detail);
+
+	flow_draft_hold(it, is_dead ? LEAD_REASON_VERIFY_INVALID : LEAD_REASON_VERIFY_UNKNOWN, why);
+	if (!is_dead)
+		it->to.until_ms = clock_wall_ms() + a->until_ms - clock_boot_ms();
+	free(why);
+	flow_advance(it, FLOW_RETURN);
+}
+
+static void judge(struct flow_item *it, const struct dns_answer *a)
+{
+	if (a->mx == DNS_MX_OK)
+		flow_advance(it, FLOW_GO);
+	else
+		hold(it, a);
+}
+
+static void on_answer(uint64_t id, const struct dns_answer *a)
+{
+	struct flow_item *it = flow_item_find(id);
+
+	if (it && it->stage == FLOW_STAGE_VERIFY)
+		judge(it, a);
+}
+
+void flow_verify_enter(struct flow_item *it)
+{
+	const char *domain = domain_of(it);
+
+	if (!domain || !is_wanted(it)) {
+		flow_advance(it, FLOW_GO);
+		return;
+	}
+	const struct dns_answer *a = dns_mx(domain, on_answer, it->id);
+
+	if (a)
+		judge(it, a);
+}
+
+size_t flow_verify_waiting(const struct conf_campaign *c)
+{
+	size_t n = 0;
+
+	list_each (node, &flow.stages[FLOW_STAGE_VERIFY])
+		n += str_eq(list_entry(node, struct flow_item, node)->campaign->name, c->name);
+	return n;
+}
+
+void flow_verify_drain(void)
+{
+	list_each_safe (node, &flow.stages[FLOW_STAGE_VERIFY]) {
+		struct flow_item *it = list_entry(node, struct flow_item, node);
+
+		it->to = (struct store_lead_to){
+			.state = LEAD_QUEUED, .stage = LEAD_STAGE_DRAFT, .due_ms = -1
+		};
+		flow_advance(it, FLOW_RETURN);
+	}
+}
+
+void flow_verify_configure(const struct conf *c)
+{
+	if (dns_configure(c->resolver))
+		log_event(LOG_ERR, "resolver_refused", LOG_S("resolver", c->resolver),
+			LOG_S("note", "the resolvers before stay in use"));
+}
