@@ -96,7 +96,7 @@ $(BUILD)/coldmail: $(call objects,src/main.c $(lib_src))
 $(BUILD)/coldmailctl: $(call objects,$(ctl_src))
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/fake-smtp: $(fake_src:tests/%.c=$(BUILD)/obj/%.o)
-	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ -lev
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ -lev -lssl -lcrypto
 
 $(BUILD)/obj/%.o: src/%.c | packages
 	@mkdir -p $(@D)

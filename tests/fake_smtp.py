@@ -8,15 +8,21 @@ import pytest
 
 from support import BUILD, wait_until
 
-# One accepted mail, as --list has it. `to` is a list; addresses and id are decoded.
-Mail = collections.namedtuple("Mail", "number ms sender to message_id sha256 file")
+# One accepted mail, as --list has it, decoded; what is missing is "-". `to` is a list, and
+# `to_parameters` has what RCPT said behind each address.
+Mail = collections.namedtuple(
+    "Mail", "number ms sender to message_id sha256 file user tls parameters to_parameters")
 
 
 def parse_mail(line):
-    number, ms, sender, to, message_id, sha256, file = line.split("\t")
     unquote = urllib.parse.unquote
-    return Mail(int(number), int(ms), unquote(sender), [unquote(a) for a in to.split(",")],
-                unquote(message_id), sha256, file)
+    number, ms, *fields = line.split("\t")
+    mail = Mail(int(number), int(ms), *fields)
+    return mail._replace(
+        to=[unquote(a) for a in mail.to.split(",")],
+        to_parameters=[unquote(a) for a in mail.to_parameters.split(",")],
+        **{name: unquote(getattr(mail, name))
+           for name in ("sender", "message_id", "user", "parameters")})
 
 
 class FakeSmtp:

@@ -1,5 +1,6 @@
 """fake-smtp does what its rules say, at each verb, and its list can be trusted: every other test of
 sending rests on that."""
+import collections
 import concurrent.futures
 import hashlib
 import os
@@ -7,109 +8,18 @@ import re
 import resource
 import smtplib
 import socket
+import ssl
 import subprocess
 import time
 
 import pytest
 
+from dialogue import BODY, EHLO, FROM, TO, Client
 from fake_smtp import FakeSmtp
 from support import BUILD, REPOSITORY, wait_until
 
 PROGRAM = BUILD / "fake-smtp"
-FROM, TO = b"MAIL FROM:<me@send.example>\r\n", b"RCPT TO:<you@take.example>\r\n"
-BODY = b"Message-ID: <one@send.example>\r\nSubject: Hello\r\n\r\nHello.\r\n"
 VERBS = ["connect", "ehlo", "mail", "rcpt", "data", "body", "dot", "rset", "noop", "quit"]
-
-
-class Client:
-    """A raw dialogue, so that every byte and every silence can be seen."""
-
-    def __init__(self, server, greet=True):
-        self.socket = socket.create_connection(("127.0.0.1", server.port), 10)
-        self.got = b""
-        if greet:
-            self.expect(220)
-            self.ask(b"EHLO me.example\r\n", 250)
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def reply(self):
-        """The lines of one reply."""
-        lines = []
-        while not lines or lines[-1][3:4] == b"-":
-            while b"\r\n" not in self.got:
-                more = self.socket.recv(65536)
-                assert more, f"closed after {self.got!r}"
-                self.got += more
-            line, self.got = self.got.split(b"\r\n", 1)
-            lines.append(line)
-        return lines
-
-    def expect(self, code):
-        lines = self.reply()
-        assert int(lines[-1][:3]) == code, lines
-        return lines
-
-    def ask(self, data, code):
-        self.send(data)
-        return self.expect(code)
-
-    def nothing_comes(self, seconds=0.15):
-        """True if the server keeps silent, with the connection open."""
-        self.socket.settimeout(seconds)
-        try:
-            return self.socket.recv(1) is None
-        except TimeoutError:
-            return True
-        finally:
-            self.socket.settimeout(10)
-
-    def rest(self):
-        """All bytes up to the server's FIN."""
-        while more := self.socket.recv(65536):
-            self.got += more
-        return self.got
-
-    def go_to(self, verb):
-        """The dialogue up to VERB, that one said too, its reply not read."""
-        if verb == "connect":
-            return self
-        self.expect(220)
-        if verb == "helo":
-            self.send(b"HELO me.example\r\n")
-            return self
-        if verb != "ehlo":
-            self.ask(b"EHLO me.example\r\n", 250)
-        way = [("mail", FROM, 250), ("rcpt", TO, 250), ("data", b"DATA\r\n", 354)]
-        for name, line, code in way:
-            if verb in ("ehlo", name) or verb not in ("rcpt", "data", "body", "dot"):
-                break
-            self.ask(line, code)
-        last = {"ehlo": b"EHLO me.example\r\n", "mail": FROM, "rcpt": TO, "data": b"DATA\r\n",
-                "body": b"Subject: ", "dot": BODY + b".\r\n"}
-        self.send(last.get(verb, verb.upper().encode() + b"\r\n"))
-        return self
-
-    def mail(self, code=250, sender=FROM, to=TO, body=BODY):
-        self.ask(sender, 250)
-        self.ask(to, 250)
-        self.ask(b"DATA\r\n", 354)
-        return self.ask(body + b".\r\n", code)
-
-
-@pytest.fixture
-def start(tmp_path):
-    """start(*options, rules=[…]): a server that ends with the test."""
-    running = []
-
-    def starter(*options, rules=()):
-        running.append(FakeSmtp(tmp_path / f"fake{len(running)}", *options, rules=rules))
-        return running[-1]
-
-    yield starter
-    for server in running:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +29,25 @@ def obedient(tmp_path_factory):
         yield server
 
 
+Wire = collections.namedtuple("Wire", "options context")  # a server's, its client's
+
+
+@pytest.fixture(params=["clear", "tls"])
+def wire(request):
+    """What misbehaves does so over TLS, too."""
+    if request.param == "clear":
+        return Wire([], None)
+    certs = request.getfixturevalue("certs")
+    return Wire(["--tls", *certs.good.options], ssl.create_default_context(cafile=certs.ca))
+
+
 def run(*options):
     return subprocess.run([PROGRAM, *options], timeout=10, capture_output=True, text=True)
 
 
 # ---- the normal way ------------------------------------------------------------------------------
-def test_a_mail_is_kept_byte_by_byte(start):
-    server = start()
+def test_a_mail_is_kept_byte_by_byte(fake):
+    server = fake()
     text = ("From: me@send.example\r\nMessage-ID:\r\n <folded@send.example>\r\n\r\n"
             ".dot\r\n..two\r\n\xe4\r\nend\r\n").encode()
     before = time.time() * 1000
@@ -146,8 +68,8 @@ def test_the_hash_at_every_kind_of_length(obedient, size):
     assert obedient.mails()[-1].sha256 == hashlib.sha256(body).hexdigest()
 
 
-def test_an_empty_sender_and_no_message_id(start):
-    server = start()
+def test_an_empty_sender_and_no_message_id(fake):
+    server = fake()
     client = Client(server)
     client.mail(sender=b"MAIL FROM:<>\r\n", body=b"\r\nMessage-ID: <in@the.body>\r\n")
     client.mail(body=b"Message-ID:\r\nSubject: the id is empty\r\n")
@@ -167,8 +89,8 @@ def test_nothing_is_kept_unasked(tmp_path):
     assert process.returncode == 0 and os.listdir(tmp_path) == ["port"]
 
 
-def test_pipelined_in_one_segment(start):
-    server = start()
+def test_pipelined_in_one_segment(fake):
+    server = fake()
     client = Client(server)
     client.send(FROM + TO + b"RCPT TO:<>\r\n" + TO + b"DATA\r\n")
     assert [client.reply()[0][:3] for _ in range(5)] == [b"250", b"250", b"501", b"250", b"354"]
@@ -177,8 +99,8 @@ def test_pipelined_in_one_segment(start):
     assert client.rest() == b"" and len(server.mails()) == 1
 
 
-def test_byte_by_byte(start):
-    server = start()
+def test_byte_by_byte(fake):
+    server = fake()
     client = Client(server)
     body = b".\r\r\n.\n..\r\n\r.\r\n\n.\r\n"
     for data, code in [(FROM, 250), (TO, 250), (b"DATA\r\n", 354),
@@ -191,8 +113,8 @@ def test_byte_by_byte(start):
     assert server.data(mail) == body
 
 
-def test_a_body_cut_anywhere_is_the_same(start):
-    server = start()
+def test_a_body_cut_anywhere_is_the_same(fake):
+    server = fake()
     client = Client(server)
     wire, text = b"..\r\na\r\n..b\r\n\r\n...\r\n.\r\n", b".\r\na\r\n.b\r\n\r\n..\r\n"
     for cut in range(1, len(wire)):
@@ -206,8 +128,8 @@ def test_a_body_cut_anywhere_is_the_same(start):
     assert len(server.mails()) == len(wire) - 1
 
 
-def test_a_client_that_does_not_read_is_not_read_from(start):
-    server = start()
+def test_a_client_that_does_not_read_is_not_read_from(fake):
+    server = fake()
     client = Client(server)
     lines = 200_000
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -218,9 +140,6 @@ def test_a_client_that_does_not_read_is_not_read_from(start):
 
 
 # ---- order and form ------------------------------------------------------------------------------
-EHLO = b"EHLO me.example\r\n"
-
-
 @pytest.mark.parametrize("lines, code", [
     ([FROM], 503), ([TO], 503), ([b"DATA\r\n"], 503),
     ([EHLO, TO], 503), ([EHLO, b"DATA\r\n"], 503), ([EHLO, FROM, FROM], 503),
@@ -248,8 +167,8 @@ def test_order_and_form(obedient, lines, code):
     client.ask(b"NOOP\r\n", 250)
 
 
-def test_capabilities(start):
-    server = start("--caps", "SIZE=1000 8BITMIME X-ONE=two", "--no-cap", "8bitmime")
+def test_capabilities(fake):
+    server = fake("--caps", "SIZE=1000 8BITMIME X-ONE=two", "--no-cap", "8bitmime")
     client = Client(server, greet=False)
     client.expect(220)
     assert client.ask(b"EHLO x\r\n", 250)[1:] == [b"250-SIZE 1000", b"250 X-ONE two"]
@@ -263,8 +182,8 @@ def test_capabilities(start):
     assert server.summary() == {"accepted": 1, "refused": 2, "connections": 1}
 
 
-def test_a_body_sent_before_354_is_refused(start):
-    server = start()
+def test_a_body_sent_before_354_is_refused(fake):
+    server = fake()
     client = Client(server)
     client.send(FROM + TO + b"DATA\r\n" + BODY + b".\r\n")
     assert re.fullmatch(rb"250 .*\r\n250 .*\r\n554 .*\r\n", client.rest())
@@ -274,9 +193,9 @@ def test_a_body_sent_before_354_is_refused(start):
 # ---- actions -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("code", [421, 550])
 @pytest.mark.parametrize("verb", VERBS + ["helo"])
-def test_refused_at_each_verb(start, verb, code):
-    server = start(rules=[f"on {verb} do reply {code} No thanks, then or now"])
-    client = Client(server, greet=False).go_to(verb)
+def test_refused_at_each_verb(fake, wire, verb, code):
+    server = fake(*wire.options, rules=[f"on {verb} do reply {code} No thanks, then or now"])
+    client = Client(server, False, wire.context).go_to(verb)
     assert client.expect(code) == [b"%d No thanks, then or now" % code]
     if verb == "quit":
         assert client.rest() == b""
@@ -285,9 +204,9 @@ def test_refused_at_each_verb(start, verb, code):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_dropped_at_each_verb(start, verb):
-    server = start(rules=[f"on {verb} do drop"])
-    client = Client(server, greet=False).go_to(verb)
+def test_dropped_at_each_verb(fake, wire, verb):
+    server = fake(*wire.options, rules=[f"on {verb} do drop"])
+    client = Client(server, False, wire.context).go_to(verb)
     assert client.rest() == b""
     for _ in range(3):  # a FIN, and no RST for what the client still says
         client.send(b"more\r\n")
@@ -296,10 +215,9 @@ def test_dropped_at_each_verb(start, verb):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_reset_at_each_verb(start, verb):
-    server = start(rules=[f"on {verb} do rst"])
-    with pytest.raises(ConnectionResetError):
-        Client(server, greet=False).go_to(verb).rest()
+def test_reset_at_each_verb(fake, wire, verb):
+    server = fake(*wire.options, rules=[f"on {verb} do rst"])
+    assert Client(server, False, wire.context).go_to(verb).ends_by_reset()
     assert server.mails() == []
 
 
@@ -309,31 +227,31 @@ def rule_fired(server):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_silent_at_each_verb(start, verb):
-    server = start("--verbose", rules=[f"on {verb} times 1 do silence"])
-    client = Client(server, greet=False).go_to(verb)
+def test_silent_at_each_verb(fake, wire, verb):
+    server = fake("--verbose", *wire.options, rules=[f"on {verb} times 1 do silence"])
+    client = Client(server, False, wire.context).go_to(verb)
     rule_fired(server)
-    Client(server).mail()  # others are served
+    Client(server, context=wire.context).mail()  # others are served
     client.send(b"NOOP\r\n.\r\n" * 3)
     assert client.nothing_comes() and len(server.mails()) == 1
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_partial_at_each_verb(start, verb):
-    server = start(rules=[rf'on {verb} do partial "2\x35\x30 \""'
+def test_partial_at_each_verb(fake, wire, verb):
+    server = fake(*wire.options, rules=[rf'on {verb} do partial "2\x35\x30 \""'
                           r' then delay 100 then partial "\\" then drop'])
-    client = Client(server, greet=False).go_to(verb)
+    client = Client(server, False, wire.context).go_to(verb)
     assert client.socket.recv(100) == b'250 "'
     assert client.rest() == b"\\" and server.mails() == []
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_delayed_at_each_verb(start, verb):
-    server = start("--verbose", rules=[f"on {verb} times 1 do delay 400"])
+def test_delayed_at_each_verb(fake, wire, verb):
+    server = fake("--verbose", *wire.options, rules=[f"on {verb} times 1 do delay 400"])
     begin = time.monotonic()
-    client = Client(server, greet=False).go_to(verb)
+    client = Client(server, False, wire.context).go_to(verb)
     rule_fired(server)
-    Client(server).mail()  # others are served
+    Client(server, context=wire.context).mail()  # others are served
     assert client.nothing_comes(0.01)
     if verb == "body":
         client.send(b"x\r\n.\r\n")
@@ -342,38 +260,36 @@ def test_delayed_at_each_verb(start, verb):
     assert len(server.mails()) == 1 + (verb in ("body", "dot"))
 
 
-def test_accepted_but_the_client_never_learns(start):
-    server = start()
+def test_accepted_but_the_client_never_learns(fake, wire):
+    server = fake(*wire.options)
     for number, (actions, end) in enumerate([
             ("accept then drop", b""), ("accept then partial 250 then drop", b"250"),
             ("accept then delay 50 then partial \"250 2.\" then drop", b"250 2.")], 1):
         server.set_rules(f"on dot do {actions}")
-        assert Client(server, greet=False).go_to("dot").rest() == end
+        assert Client(server, False, wire.context).go_to("dot").rest() == end
         assert len(server.mails()) == number
     server.set_rules("on dot do accept then rst")
-    with pytest.raises(ConnectionResetError):
-        Client(server, greet=False).go_to("dot").rest()
+    assert Client(server, False, wire.context).go_to("dot").ends_by_reset()
     server.set_rules("on dot do accept then silence")
-    assert Client(server, greet=False).go_to("dot").nothing_comes()
+    assert Client(server, False, wire.context).go_to("dot").nothing_comes()
     assert len(server.mails()) == 5
     server.set_rules("on dot do accept then reply 451 Said the liar")
-    Client(server, greet=False).go_to("dot").expect(451)
+    Client(server, False, wire.context).go_to("dot").expect(451)
     assert len(server.mails()) == 6
 
 
-def test_a_reply_and_then_the_end(start):
-    server = start(rules=["on dot do reply 250 Fine then rst"])
-    with pytest.raises(ConnectionResetError):
-        client = Client(server, greet=False).go_to("dot")
-        client.expect(250)
-        client.rest()
+def test_a_reply_and_then_the_end(fake, wire):
+    server = fake(*wire.options, rules=["on dot do reply 250 Fine then rst"])
+    client = Client(server, False, wire.context).go_to("dot")
+    client.expect(250)
+    assert client.ends_by_reset()
     server.set_rules('on mail do reply 421 "4.3.2 Bye" then drop')
-    assert Client(server, greet=False).go_to("mail").rest() == b"421 4.3.2 Bye\r\n"
+    assert Client(server, False, wire.context).go_to("mail").rest() == b"421 4.3.2 Bye\r\n"
     assert len(server.mails()) == 1
 
 
-def test_a_good_reply_has_the_good_effect(start):
-    server = start(rules=[
+def test_a_good_reply_has_the_good_effect(fake):
+    server = fake(rules=[
         'on ehlo do reply 250 "me\\nSIZE 10\\nX"', "on mail do reply 250", "on rcpt do reply 251",
         "on data do reply 354", "on dot do reply 250 2.0.0 mine", "on rset do reply 250 gone"])
     client = Client(server, greet=False)
@@ -389,9 +305,9 @@ def test_a_good_reply_has_the_good_effect(start):
     assert len(server.mails()) == 1
 
 
-def test_354_without_recipients(start):
+def test_354_without_recipients(fake):
     """What RFC 2920 3.1 warns of: DATA is accepted though all recipients were refused."""
-    server = start(rules=["on rcpt do reply 550", "on data do reply 354"])
+    server = fake(rules=["on rcpt do reply 550", "on data do reply 354"])
     client = Client(server)
     client.send(FROM + TO + b"DATA\r\n")
     assert [client.reply()[0][:3] for _ in range(3)] == [b"250", b"550", b"354"]
@@ -400,8 +316,8 @@ def test_354_without_recipients(start):
     assert server.mails() == [] and server.summary()["refused"] == 1
 
 
-def test_a_refused_greeting(start):
-    server = start(rules=["on connect do reply 554 Not you"])
+def test_a_refused_greeting(fake):
+    server = fake(rules=["on connect do reply 554 Not you"])
     client = Client(server, greet=False)
     client.expect(554)
     client.ask(b"EHLO x\r\n", 503)
@@ -439,30 +355,30 @@ def codes(server, *recipients):
     (["on rcpt after 1 times 1 to *@b.example do reply 450"], [250, 450, 250, 250]),
     (["# comment", "", "  on dot times 1 do accept", "on dot do reply 450"], [250, 450, 450, 450]),
 ])
-def test_conditions(start, rules, expected):
-    server = start(rules=rules)
+def test_conditions(fake, rules, expected):
+    server = fake(rules=rules)
     assert codes(server, "x@a.example", "y@b.example", "z@a.example", "z@B.Example") == expected
 
 
-def test_rules_of_the_command_line_come_first(start):
-    server = start("--rule", "on dot times 1 do reply 450", "--rule", "on dot times 1 do reply 451",
+def test_rules_of_the_command_line_come_first(fake):
+    server = fake("--rule", "on dot times 1 do reply 450", "--rule", "on dot times 1 do reply 451",
                    rules=["on dot times 1 do reply 452"])
     assert codes(server, *["x@a.example"] * 4) == [450, 451, 452, 250]
 
 
 # ---- the oracle ----------------------------------------------------------------------------------
-def test_listed_before_the_250(start):
+def test_listed_before_the_250(fake):
     """A server that is killed the moment a 250 arrives has that mail in its list already."""
     for _ in range(20):
-        server = start()
+        server = fake()
         Client(server, greet=False).go_to("dot").expect(250)
         server.kill()
         assert len(server.mails()) == 1
 
 
-def test_a_client_that_dies_after_the_dot(start):
+def test_a_client_that_dies_after_the_dot(fake):
     """What arrived with its dot is accepted, though nobody waits for the answer."""
-    server = start(rules=["on body every 2 do delay 50"])
+    server = fake(rules=["on body every 2 do delay 50"])
     for _ in range(50):
         client = Client(server)
         client.ask(FROM + TO + b"DATA\r\n", 250)
@@ -474,16 +390,16 @@ def test_a_client_that_dies_after_the_dot(start):
     wait_until(lambda: len(server.mails()) == 50, what="50 mails")
 
 
-def test_a_mail_that_cannot_be_listed_is_not_accepted(start):
-    server = start("--list", "/dev/full")
+def test_a_mail_that_cannot_be_listed_is_not_accepted(fake):
+    server = fake("--list", "/dev/full")
     Client(server).mail(451)
     assert list((server.maildir / "new").iterdir()) == []
     assert list((server.maildir / "tmp").iterdir()) == []
     assert server.summary()["accepted"] == 0
 
 
-def test_a_server_started_again_goes_on(start):
-    first = start()
+def test_a_server_started_again_goes_on(fake):
+    first = fake()
     Client(first).mail()
     first.kill()
     with FakeSmtp(first.list.parent) as second:
@@ -493,8 +409,8 @@ def test_a_server_started_again_goes_on(start):
         assert len({m.file for m in second.mails()}) == 2
 
 
-def test_thousands_of_mails(start):
-    server = start(rules=["on dot every 10 do reply 451"])
+def test_thousands_of_mails(fake):
+    server = fake(rules=["on dot every 10 do reply 451"])
     mails, clients = 250, 16
 
     def send(who):
@@ -516,8 +432,8 @@ def test_thousands_of_mails(start):
     assert len(list((server.maildir / "new").iterdir())) == 3600
 
 
-def test_two_thousand_connections_at_once(start):
-    server = start("--banner", "many")
+def test_two_thousand_connections_at_once(fake):
+    server = fake("--banner", "many")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     clients = [Client(server, greet=False) for _ in range(2000)]
     for client in clients:
@@ -528,9 +444,9 @@ def test_two_thousand_connections_at_once(start):
     assert server.summary()["connections"] == 2000
 
 
-def test_out_of_descriptors(start):
+def test_out_of_descriptors(fake):
     """Whom there is no room for waits for those before."""
-    server = start()
+    server = fake()
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (20, 20))
     clients = [Client(server, greet=False) for _ in range(40)]
     for client in clients:
@@ -542,8 +458,8 @@ def test_out_of_descriptors(start):
 
 
 # ---- signals and the command line ----------------------------------------------------------------
-def test_other_rules_while_it_runs(start):
-    server = start(rules=["on rcpt times 2 do reply 550"])
+def test_other_rules_while_it_runs(fake):
+    server = fake(rules=["on rcpt times 2 do reply 550"])
     client = Client(server)
     client.ask(FROM, 250)
     client.ask(TO, 550)
@@ -559,8 +475,8 @@ def test_other_rules_while_it_runs(start):
     client.ask(TO, 250)
 
 
-def test_wrong_rules_change_nothing(start):
-    server = start(rules=["on rcpt do reply 550"])
+def test_wrong_rules_change_nothing(fake):
+    server = fake(rules=["on rcpt do reply 550"])
     server.script.write_text("on rcpt do reply 551\non rcpt do nothing\n")
     server.process.send_signal(1)
     wait_until(server.err.read_text)
@@ -568,8 +484,8 @@ def test_wrong_rules_change_nothing(start):
     Client(server, greet=False).go_to("rcpt").expect(550)
 
 
-def test_the_summary_at_the_end(start):
-    server = start()
+def test_the_summary_at_the_end(fake):
+    server = fake()
     Client(server).mail()
     server.stop()
     assert server.out.read_text() == \
@@ -579,10 +495,10 @@ def test_the_summary_at_the_end(start):
 
 @pytest.mark.parametrize("rule, message", [
     ("in rcpt do drop", "found 'in', expected a rule that begins with 'on'"),
-    ("on", "found 'end of line', expected connect, ehlo,"),
-    ("on RCPT do drop", "found 'RCPT', expected connect, ehlo,"),
+    ("on", "found 'end of line', expected tls, connect, ehlo,"),
+    ("on RCPT do drop", "found 'RCPT', expected tls, connect, ehlo,"),
     ("on mail to x do drop", "'to' cannot match at 'mail', expected a verb from 'rcpt'"),
-    ("on quit from x do drop", "'from' cannot match at 'quit', expected a verb from 'mail'"),
+    ("on quit from x do drop", "'from' cannot match at 'quit', expected a verb from 'auth'"),
     ("on rcpt to", "expected a pattern such as *@example.com after 'to'"),
     ("on rcpt after x do drop", "found 'x', expected a number after 'after'"),
     ("on rcpt times 0 do drop", "found 0, expected at least 1 after 'times'"),
@@ -634,12 +550,12 @@ def test_a_wrong_command_line(options, code, message):
     assert done.returncode == code and message in done.stderr
 
 
-def test_an_address_that_is_taken(start):
-    done = run("--listen", f"127.0.0.1:{start().port}")
+def test_an_address_that_is_taken(fake):
+    done = run("--listen", f"127.0.0.1:{fake().port}")
     assert done.returncode == 71 and "Address already in use" in done.stderr
 
 
-def test_ipv6_and_beyond(start):
+def test_ipv6_and_beyond(fake):
     if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
         pytest.skip("missing: IPv6")
     with subprocess.Popen([PROGRAM, "--listen", "[::1]:0"], stdout=subprocess.PIPE,
@@ -648,10 +564,10 @@ def test_ipv6_and_beyond(start):
         process.terminate()
 
 
-def test_the_example_of_the_manual(start):
+def test_the_example_of_the_manual(fake):
     manual = (REPOSITORY / "docs/fake-smtp.1").read_text()
     example = re.search(r"\.Bd -literal -offset indent\n(.*?)\.Ed", manual, re.S)[1]
-    server = start(rules=example.replace("delay 300", "delay 3").splitlines())
+    server = fake(rules=example.replace("delay 300", "delay 3").splitlines())
     assert codes(server, "a@Refuse.example", *["b@take.example"] * 9) == [550] + [250] * 9
 
 

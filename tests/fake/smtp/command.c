@@ -13,26 +13,33 @@ enum {
 	ADDRESS_MAX = 254 + 66, /* RFC 5321 4.5.3.1, and some room */
 };
 
+bool caps_add(struct caps *c, const char *text, size_t n)
+{
+	char *cap;
+
+	if (c->count == CAPS_MAX || n > CAP_TEXT_MAX)
+		return false;
+	cap = c->v[c->count++];
+	for (size_t i = 0; i < n; i++)
+		cap[i] = text[i] == '=' || text[i] == ',' ? ' ' : text[i];
+	cap[n] = '\0';
+	return true;
+}
+
 bool caps_set(struct caps *c, const char *text)
 {
 	c->count = 0;
 	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
 		size_t n = strcspn(text, " ");
-		char *cap;
 
-		if (c->count == CAPS_MAX || n > CAP_TEXT_MAX)
+		if (!caps_add(c, text, n))
 			return false;
-		cap = c->v[c->count++];
-		memcpy(cap, text, n);
-		cap[n] = '\0';
-		if (strchr(cap, '='))
-			*strchr(cap, '=') = ' ';
 		text += n;
 	}
 	return true;
 }
 
-static bool is_cap(const char *cap, const char *name)
+bool cap_is(const char *cap, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -42,7 +49,7 @@ static bool is_cap(const char *cap, const char *name)
 bool caps_remove(struct caps *c, const char *name)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		if (is_cap(c->v[i], name)) {
+		if (cap_is(c->v[i], name)) {
 			memmove(c->v[i], c->v[i + 1], (--c->count - i) * sizeof(c->v[0]));
 			return true;
 		}
@@ -55,7 +62,7 @@ const char *caps_find(const struct caps *c, const char *name)
 	for (size_t i = 0; i < c->count; i++) {
 		const char *rest = c->v[i] + strlen(name);
 
-		if (is_cap(c->v[i], name))
+		if (cap_is(c->v[i], name))
 			return rest + strspn(rest, " ");
 	}
 	return NULL;
@@ -98,32 +105,43 @@ static const struct parameter {
 	{ "ORCPT", "DSN", VERB_RCPT },
 };
 
-static bool is_allowed(const char *name, enum verb verb, const struct caps *offered)
+static bool is_allowed(const char *name, size_t n, enum verb verb, const struct caps *offered)
 {
 	for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
 		const struct parameter *p = &parameters[i];
 
-		if (p->verb == verb && !strcasecmp(p->name, name))
+		if (p->verb == verb && strlen(p->name) == n && !strncasecmp(p->name, name, n))
 			return caps_find(offered, p->cap);
 	}
 	return false;
 }
 
-static const char *parse_parameters(char *text, const struct caps *offered, struct command *ret)
+/* "SIZE=N", of N_TEXT characters. */
+static bool parse_size(const char *text, size_t n_text, uint64_t *ret)
 {
-	for (char *name = text; name && *name; name = text) {
-		char *value;
+	static const char name[] = "SIZE=";
+	size_t skip = strlen(name);
+	char number[24];
 
-		text = strchr(name, ' ');
-		if (text)
-			*text++ = '\0';
-		value = strchr(name, '=');
-		if (value)
-			*value++ = '\0';
-		if (!is_allowed(name, ret->verb, offered))
+	if (n_text <= skip || n_text - skip >= sizeof(number) || strncasecmp(text, name, skip) != 0)
+		return false;
+	memcpy(number, text + skip, n_text - skip);
+	number[n_text - skip] = '\0';
+	return fake_number(number, INT64_MAX, ret);
+}
+
+static const char *parse_parameters(const struct caps *offered, struct command *ret)
+{
+	const char *p = ret->parameters;
+
+	for (size_t n; *p; p += n + (p[n] == ' ')) {
+		size_t name = strcspn(p, " =");
+
+		n = strcspn(p, " ");
+		if (!is_allowed(p, name, ret->verb, offered))
 			return "555 5.5.4 Parameter unknown, or its extension was not offered";
-		if (!strcasecmp(name, "SIZE") &&
-			!(value && fake_number(value, INT64_MAX, &ret->size)))
+		if (name == strlen("SIZE") && !strncasecmp(p, "SIZE", name) &&
+			!parse_size(p, n, &ret->size))
 			return "501 5.5.4 Syntax: SIZE=number";
 	}
 	return NULL;
@@ -154,7 +172,8 @@ static const char *parse_path(char *arg, const struct caps *offered, struct comm
 		return "501 5.1.3 A recipient's address is empty";
 	if (!is_ascii(ret->address) && !caps_find(offered, "SMTPUTF8"))
 		return "553 5.6.7 An address is not ASCII, and SMTPUTF8 was not offered";
-	return parse_parameters(*arg ? arg + 1 : arg, offered, ret);
+	ret->parameters = *arg ? arg + 1 : arg;
+	return parse_parameters(offered, ret);
 }
 
 static const char *parse_host(char *arg, const struct caps *offered, struct command *ret)
@@ -169,6 +188,13 @@ static const char *parse_nothing(char *arg, const struct caps *offered, struct c
 	(void)offered;
 	(void)ret;
 	return *arg ? "501 5.5.4 This command takes no argument" : NULL;
+}
+
+static const char *parse_login(char *arg, const struct caps *offered, struct command *ret)
+{
+	(void)offered;
+	ret->argument = arg;
+	return *arg ? NULL : "501 5.5.4 Syntax: AUTH mechanism [response]";
 }
 
 static const char *parse_anything(char *arg, const struct caps *offered, struct command *ret)
@@ -186,6 +212,8 @@ static const struct {
 } forms[] = {
 	{ "EHLO", VERB_EHLO, parse_host },
 	{ "HELO", VERB_HELO, parse_host },
+	{ "STARTTLS", VERB_STARTTLS, parse_nothing },
+	{ "AUTH", VERB_AUTH, parse_login },
 	{ "MAIL", VERB_MAIL, parse_path },
 	{ "RCPT", VERB_RCPT, parse_path },
 	{ "DATA", VERB_DATA, parse_nothing },

@@ -17,15 +17,20 @@ struct caps {
 	size_t count;
 };
 
-/* Words between blanks; "SIZE=1000" is announced as "SIZE 1000". False: too many or too long. */
+/* Words between blanks; "SIZE=1000" is announced as "SIZE 1000", "AUTH=PLAIN,LOGIN" as
+ * "AUTH PLAIN LOGIN". False: too many or too long. */
 bool caps_set(struct caps *c, const char *text);
+bool caps_add(struct caps *c, const char *text, size_t n); /* one; false likewise */
 bool caps_remove(struct caps *c, const char *name); /* false: was not among them */
+bool cap_is(const char *announced, const char *name);
 /* NULL: not offered; otherwise what is said behind the name, "" when nothing is. */
 const char *caps_find(const struct caps *c, const char *name);
 
 struct command {
 	enum verb verb;
 	char *address; /* borrowed from the line; mail, rcpt */
+	char *parameters; /* borrowed likewise; what follows the address, "" without any */
+	char *argument; /* borrowed likewise; auth: "MECHANISM [response]" */
 	uint64_t size; /* mail: what SIZE= announced, or 0 */
 };
 

@@ -33,8 +33,11 @@ static void conn_free(struct conn *c)
 	ev_timer_stop(srv->loop, &c->timer);
 	close(c->fd);
 	session_done(c);
+	tls_free(c->tls);
 	buf_done(&c->in);
 	buf_done(&c->out);
+	buf_done(&c->wire_in);
+	buf_done(&c->wire_out);
 	free(c);
 	/* It stops when descriptors run out (main.c); now there is one. */
 	ev_io_start(srv->loop, &srv->accepting);
@@ -46,19 +49,76 @@ void conn_say(struct conn *c, const void *p, size_t n)
 		buf_add(&c->out, p, n);
 }
 
+void conn_secure(struct conn *c)
+{
+	if (c->tls)
+		return;
+	c->tls = tls_new(c->srv->tls);
+	/* What was said before goes first, as it is; what came since belongs to the handshake. */
+	c->wire_out = c->out;
+	c->wire_in = c->in;
+	c->out = c->in = (struct buf){ 0 };
+}
+
+bool conn_is_ready(const struct conn *c)
+{
+	return !c->tls || tls_is_ready(c->tls);
+}
+
+void conn_end(struct conn *c)
+{
+	if (c->tls) {
+		tls_seal(c->tls, &c->out, &c->wire_out);
+		tls_end(c->tls, &c->wire_out);
+	}
+	c->state = CONN_DROPPING;
+}
+
+/* What the kernel gets. Over TLS `out` is on its way there, once the handshake is over. */
+static struct buf *wire(struct conn *c)
+{
+	return c->tls ? &c->wire_out : &c->out;
+}
+
+static void go_deaf(struct conn *c)
+{
+	c->deaf = true;
+	buf_reset(&c->out);
+	buf_reset(&c->wire_out);
+}
+
 static void flush(struct conn *c)
 {
-	while (buf_len(&c->out)) {
-		ssize_t n = send(c->fd, buf_at(&c->out), buf_len(&c->out), MSG_NOSIGNAL);
+	struct buf *b = wire(c);
+
+	if (c->tls)
+		tls_seal(c->tls, &c->out, b);
+	while (buf_len(b)) {
+		ssize_t n = send(c->fd, buf_at(b), buf_len(b), MSG_NOSIGNAL);
 
 		if (n >= 0) {
-			buf_eat(&c->out, (size_t)n);
+			buf_eat(b, (size_t)n);
 		} else if (errno != EINTR) {
-			if (errno == EAGAIN)
-				return;
-			c->deaf = true;
-			buf_reset(&c->out);
+			if (errno != EAGAIN)
+				go_deaf(c);
+			return;
 		}
+	}
+}
+
+/* What came over TLS, or belongs to its handshake. */
+static void unwrap(struct conn *c)
+{
+	switch (tls_open(c->tls, &c->wire_in, &c->in, &c->wire_out)) {
+	case TLS_GOES_ON:
+		break;
+	case TLS_CLOSED:
+		c->eof = true;
+		break;
+	case TLS_FAILED:
+		trace(c, "* tls:", tls_error(c->tls), strlen(tls_error(c->tls)));
+		c->state = CONN_DROPPING;
+		break;
 	}
 }
 
@@ -90,11 +150,11 @@ static void settle(struct conn *c)
 	switch (c->state) {
 	case CONN_RUN:
 	case CONN_SILENT:
-		if (c->eof && !buf_len(&c->out))
+		if (c->eof && !buf_len(wire(c)))
 			c->state = CONN_GONE;
 		break;
 	case CONN_DROPPING:
-		if (!buf_len(&c->out))
+		if (!buf_len(wire(c)))
 			close_with_fin(c);
 		break;
 	case CONN_RESETTING:
@@ -116,9 +176,16 @@ static void watch(struct ev_loop *loop, struct ev_io *w, bool on)
 
 static bool has_room(struct conn *c)
 {
-	if (buf_len(&c->out) >= OUT_MAX)
+	if (buf_len(&c->out) + buf_len(&c->wire_out) >= OUT_MAX)
 		flush(c);
-	return buf_len(&c->out) < OUT_MAX;
+	return buf_len(wire(c)) < OUT_MAX;
+}
+
+static bool step(struct conn *c)
+{
+	if (c->state == CONN_RUN && buf_len(&c->wire_in))
+		unwrap(c);
+	return c->state == CONN_RUN && session_step(c);
 }
 
 /* Everything that can be done now. C may be gone after it. */
@@ -126,10 +193,12 @@ static void turn(struct conn *c)
 {
 	bool room;
 
-	while ((room = has_room(c)) && c->state == CONN_RUN && session_step(c))
+	while ((room = has_room(c)) && step(c))
 		;
-	if (c->state != CONN_RUN && c->state != CONN_DELAYED)
+	if (c->state != CONN_RUN && c->state != CONN_DELAYED) {
 		buf_reset(&c->in);
+		buf_reset(&c->wire_in);
+	}
 	/* Without room there is something to write, and being able to write it wakes us up. */
 	if (room)
 		flush(c);
@@ -138,25 +207,27 @@ static void turn(struct conn *c)
 		conn_free(c);
 		return;
 	}
-	watch(c->srv->loop, &c->readable, !c->eof && buf_len(&c->in) < IN_MAX);
-	watch(c->srv->loop, &c->writable, buf_len(&c->out) > 0);
+	watch(c->srv->loop, &c->readable,
+		!c->eof && buf_len(&c->in) + buf_len(&c->wire_in) < IN_MAX);
+	watch(c->srv->loop, &c->writable, buf_len(wire(c)) > 0);
 }
 
 static void on_readable(struct ev_loop *loop, struct ev_io *w, int events)
 {
 	struct conn *c = w->data;
-	ssize_t n = recv(c->fd, buf_room(&c->in, READ_SIZE), READ_SIZE, 0);
+	struct buf *into = c->tls ? &c->wire_in : &c->in;
+	ssize_t n = recv(c->fd, buf_room(into, READ_SIZE), READ_SIZE, 0);
 
 	(void)loop;
 	(void)events;
 	if (n > 0)
-		buf_filled(&c->in, (size_t)n);
+		buf_filled(into, (size_t)n);
 	else if (n == 0)
 		c->eof = true;
 	else if (errno != EAGAIN && errno != EINTR)
 		c->eof = c->deaf = true;
 	if (c->deaf)
-		buf_reset(&c->out);
+		go_deaf(c);
 	turn(c);
 }
 

@@ -30,6 +30,12 @@ static const char usage[] =
 	"  --caps 'NAME...'    what EHLO offers (PIPELINING SIZE=26214400 8BITMIME DSN\n"
 	"                      ENHANCEDSTATUSCODES)\n"
 	"  --no-cap NAME       take one of them away; may be repeated\n"
+	"  --cert FILE         certificate (PEM), its own first: offers STARTTLS\n"
+	"  --key FILE          its key (PEM), when it is not in the same file\n"
+	"  --tls               TLS from the first byte on, as on port 465\n"
+	"  --user NAME:SECRET  who may log in, and has to; may be repeated\n"
+	"  --auth-when WHEN    offer AUTH always, tls or clear (with --cert: tls)\n"
+	"  --auth-optional     nobody has to log in\n"
 	"  --banner TEXT       the text behind the greeting's 220\n"
 	"  --quiet             say nothing but errors\n"
 	"  --verbose           show every dialogue on standard error\n"
@@ -38,7 +44,8 @@ static const char usage[] =
 	"A rule, of which the first that fits is taken:\n"
 	"  on VERB [to PATTERN] [from PATTERN] [after N] [times N] [every N]\n"
 	"     do ACTION [then ACTION]...\n"
-	"  VERB    connect ehlo helo mail rcpt data body dot rset noop quit any\n"
+	"  VERB    tls connect ehlo helo starttls auth mail rcpt data body dot rset\n"
+	"          noop quit any\n"
 	"  ACTION  accept, reply CODE [TEXT], delay MS, partial \"BYTES\", drop, rst,\n"
 	"          silence\n"
 	"Examples:\n"
@@ -49,6 +56,7 @@ static const char usage[] =
 
 struct options {
 	const char *listen, *port_file, *maildir, *list, *script, *caps;
+	const char *cert, *key, *auth_when;
 	const char **rules, **no_caps; /* owned, but not what they point to */
 	size_t rule_count, no_cap_count;
 	bool allow_remote;
@@ -95,6 +103,12 @@ enum option_id {
 	OPT_RULE,
 	OPT_CAPS,
 	OPT_NO_CAP,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_TLS,
+	OPT_USER,
+	OPT_AUTH_WHEN,
+	OPT_AUTH_OPTIONAL,
 	OPT_BANNER,
 	OPT_QUIET,
 	OPT_VERBOSE,
@@ -113,6 +127,12 @@ static const struct option long_options[] = {
 	{ "rule", required_argument, NULL, OPT_RULE },
 	{ "caps", required_argument, NULL, OPT_CAPS },
 	{ "no-cap", required_argument, NULL, OPT_NO_CAP },
+	{ "cert", required_argument, NULL, OPT_CERT },
+	{ "key", required_argument, NULL, OPT_KEY },
+	{ "tls", no_argument, NULL, OPT_TLS },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "auth-when", required_argument, NULL, OPT_AUTH_WHEN },
+	{ "auth-optional", no_argument, NULL, OPT_AUTH_OPTIONAL },
 	{ "banner", required_argument, NULL, OPT_BANNER },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
@@ -151,6 +171,24 @@ static void take_option(enum option_id id, const char *value)
 	case OPT_NO_CAP:
 		append(&options.no_caps, &options.no_cap_count, value);
 		break;
+	case OPT_CERT:
+		options.cert = value;
+		break;
+	case OPT_KEY:
+		options.key = value;
+		break;
+	case OPT_TLS:
+		server.tls_first = true;
+		break;
+	case OPT_USER:
+		append(&server.users, &server.user_count, value);
+		break;
+	case OPT_AUTH_WHEN:
+		options.auth_when = value;
+		break;
+	case OPT_AUTH_OPTIONAL:
+		server.auth_optional = true;
+		break;
 	case OPT_BANNER:
 		server.banner = value;
 		break;
@@ -182,11 +220,57 @@ static void take_options(int argc, char **argv)
 		die(EX_USAGE, "'%s' is not an option; try fake-smtp --help", argv[optind]);
 }
 
+static void set_tls(void)
+{
+	struct buf err = { 0 };
+
+	if (!options.cert && (options.key || server.tls_first))
+		die(EX_USAGE, "--%s: expected --cert FILE with it", options.key ? "key" : "tls");
+	if (!options.cert)
+		return;
+	server.tls = tls_setup(options.cert, options.key ? options.key : options.cert, &err);
+	if (!server.tls)
+		die(EX_USAGE, "%s", buf_z(&err));
+}
+
+static void set_auth(void)
+{
+	static const char *const names[] = {
+		[AUTH_ALWAYS] = "always", [AUTH_TLS] = "tls", [AUTH_CLEAR] = "clear"
+	};
+	const char *when = options.auth_when;
+
+	for (size_t i = 0; i < server.user_count; i++) {
+		if (!strchr(server.users[i], ':'))
+			die(EX_USAGE, "--user %s: expected NAME:SECRET", server.users[i]);
+	}
+	server.auth_when = server.tls ? AUTH_TLS : AUTH_ALWAYS;
+	for (size_t i = 0; when && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(when, names[i])) {
+			server.auth_when = (enum auth_when)i;
+			return;
+		}
+	}
+	if (when)
+		die(EX_USAGE, "--auth-when %s: expected always, tls or clear", when);
+}
+
+/* What was not named among the capabilities, but follows from other options. */
+static bool add_cap(const char *name, const char *text)
+{
+	return caps_find(&server.caps, name) || caps_add(&server.caps, text, strlen(text));
+}
+
 static void set_caps(void)
 {
+	bool ok = caps_set(&server.caps, options.caps);
 	const char *size;
 
-	if (!caps_set(&server.caps, options.caps))
+	if (ok && server.tls && !server.tls_first)
+		ok = add_cap("STARTTLS", "STARTTLS");
+	if (ok && server.user_count)
+		ok = add_cap("AUTH", "AUTH PLAIN LOGIN XOAUTH2");
+	if (!ok)
 		die(EX_USAGE, "--caps: expected at most %d names of at most %d characters",
 			CAPS_MAX, CAP_TEXT_MAX);
 	for (size_t i = 0; i < options.no_cap_count; i++) {
@@ -310,6 +394,8 @@ static void start(void)
 int main(int argc, char **argv)
 {
 	take_options(argc, argv);
+	set_tls();
+	set_auth();
 	set_caps();
 	raise_descriptors();
 	server.loop = ev_default_loop(0);

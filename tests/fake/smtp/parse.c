@@ -284,9 +284,8 @@ static bool parse_verb(struct parser *ps, struct rule *r)
 		}
 	}
 	return fail(ps,
-		"found '%s', expected connect, ehlo, helo, mail, rcpt, data, body, dot, rset, "
-		"noop, "
-		"quit or any after 'on'",
+		"found '%s', expected tls, connect, ehlo, helo, starttls, auth, mail, rcpt, data, "
+		"body, dot, rset, noop, quit or any after 'on'",
 		shown(ps));
 }
 
@@ -331,7 +330,7 @@ static bool parse_conditions(struct parser *ps, struct rule *r)
 		if (is_word(ps, "to"))
 			ok = parse_pattern(ps, r, "to", VERB_RCPT, &r->to);
 		else if (is_word(ps, "from"))
-			ok = parse_pattern(ps, r, "from", VERB_MAIL, &r->from);
+			ok = parse_pattern(ps, r, "from", VERB_AUTH, &r->from);
 		else if (is_word(ps, "after"))
 			ok = next_number(ps, "after", UINT32_MAX, &r->after);
 		else if (is_word(ps, "times"))

@@ -3,8 +3,9 @@
  * Runs on: the one thread of fake-smtp. Called by session.c before it says 250.
  *
  * A line of the list, tabs between: number in this run, time in Unix ms, MAIL FROM, RCPT TO (commas
- * between several), Message-ID, SHA-256 of the data, file in the Maildir. Blanks, controls, commas
- * and % inside a field are written %XX; an empty sender is <>, what is missing is -.
+ * between several), Message-ID, SHA-256 of the data, file in the Maildir, the user who had logged
+ * in, the version of TLS, the parameters of MAIL, those of RCPT (commas as above). Blanks, controls,
+ * commas and % inside a field are written %XX; an empty sender is <>, what is missing is -.
  */
 #include "record.h"
 
@@ -25,22 +26,31 @@ enum {
 	DATA_KEEP = 64 * 1024, /* memory a connection holds on to between mails */
 };
 
-void mail_add_to(struct mail *m, const char *address)
+void mail_add_to(struct mail *m, const char *address, const char *parameters)
 {
-	m->to = fake_grow(m->to, (m->to_count + 1) * sizeof(*m->to));
-	m->to[m->to_count++] = fake_strdup(address);
+	size_t n = m->to_count++;
+
+	m->to = fake_grow(m->to, m->to_count * sizeof(*m->to));
+	m->to_parameters = fake_grow(m->to_parameters, m->to_count * sizeof(*m->to_parameters));
+	m->to[n] = fake_strdup(address);
+	m->to_parameters[n] = fake_strdup(parameters);
 }
 
 void mail_reset(struct mail *m)
 {
-	for (size_t i = 0; i < m->to_count; i++)
+	struct buf data = m->data;
+
+	for (size_t i = 0; i < m->to_count; i++) {
 		free(m->to[i]);
+		free(m->to_parameters[i]);
+	}
 	free(m->to);
+	free(m->to_parameters);
 	free(m->from);
-	m->to = NULL;
-	m->to_count = 0;
-	m->from = NULL;
-	buf_shrink(&m->data, DATA_KEEP);
+	free(m->parameters);
+	free(m->user);
+	buf_shrink(&data, DATA_KEEP);
+	*m = (struct mail){ .data = data };
 }
 
 static bool make_dir(const char *path, struct buf *err)
@@ -147,12 +157,20 @@ static void add_field(struct buf *line, const char *p, size_t n)
 	}
 }
 
-static void add_recipients(struct buf *line, const struct mail *m)
+/* NULL and nothing are missing, alike. */
+static void add_text(struct buf *line, const char *text)
 {
-	for (size_t i = 0; i < m->to_count; i++) {
+	if (!text || !*text)
+		text = "-";
+	add_field(line, text, strlen(text));
+}
+
+static void add_texts(struct buf *line, char *const *texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
 		if (i)
 			buf_adds(line, ",");
-		add_field(line, m->to[i], strlen(m->to[i]));
+		add_text(line, texts[i]);
 	}
 }
 
@@ -206,15 +224,18 @@ static bool list_mail(struct record *r, const struct mail *m, const char *name)
 	sha256_hex(buf_at(&m->data), buf_len(&m->data), hash);
 	buf_addf(&line, "%llu\t%lld\t", (unsigned long long)r->count + 1,
 		(long long)(ev_time() * 1000));
-	if (*m->from)
-		add_field(&line, m->from, strlen(m->from));
-	else
-		buf_adds(&line, "<>");
+	add_text(&line, *m->from ? m->from : "<>");
 	buf_adds(&line, "\t");
-	add_recipients(&line, m);
+	add_texts(&line, m->to, m->to_count);
 	buf_adds(&line, "\t");
 	add_message_id(&line, &m->data);
-	buf_addf(&line, "\t%s\t%s\n", hash, name);
+	buf_addf(&line, "\t%s\t%s\t", hash, name);
+	add_text(&line, m->user);
+	buf_addf(&line, "\t%s\t", m->tls ? m->tls : "-");
+	add_text(&line, m->parameters);
+	buf_adds(&line, "\t");
+	add_texts(&line, m->to_parameters, m->to_count);
+	buf_adds(&line, "\n");
 	len = (ssize_t)buf_len(&line);
 	n = write(r->list_fd, buf_at(&line), buf_len(&line));
 	if (n != len)

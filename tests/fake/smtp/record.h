@@ -9,11 +9,15 @@
 /* An envelope and its data: the bytes between DATA and the dot, unstuffed, each line with CR LF. */
 struct mail {
 	char *from; /* owned; NULL: no MAIL yet */
+	char *parameters; /* owned; what MAIL said behind the address */
 	char **to; /* owned, as the addresses are */
+	char **to_parameters; /* owned likewise; of each */
 	size_t to_count;
+	char *user; /* owned; who had logged in; NULL: nobody */
+	const char *tls; /* borrowed: constant; "TLSv1.3", or NULL: in the clear */
 	struct buf data;
 };
-void mail_add_to(struct mail *m, const char *address);
+void mail_add_to(struct mail *m, const char *address, const char *parameters);
 void mail_reset(struct mail *m); /* empty, ready for the next one */
 
 struct record {

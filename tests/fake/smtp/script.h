@@ -12,9 +12,12 @@
 
 /* What a rule can be about: the moments of a dialogue. */
 #define VERB_LIST(X)                                                                               \
+	X(TLS, "tls")                                                                              \
 	X(CONNECT, "connect")                                                                      \
 	X(EHLO, "ehlo")                                                                            \
 	X(HELO, "helo")                                                                            \
+	X(STARTTLS, "starttls")                                                                    \
+	X(AUTH, "auth")                                                                            \
 	X(MAIL, "mail")                                                                            \
 	X(RCPT, "rcpt")                                                                            \
 	X(DATA, "data")                                                                            \
@@ -72,7 +75,7 @@ struct script {
 /* What is going on while a rule is looked for. */
 struct moment {
 	enum verb verb;
-	const char *from; /* NULL: no sender yet */
+	const char *from; /* the sender, at auth who logs in; NULL: none yet */
 	char *const *to; /* the recipient asked about, or those accepted so far */
 	size_t to_count;
 	uint64_t accepted; /* mails of this run */

@@ -3,63 +3,24 @@
  * first offered to the script; without a rule for it, it goes its normal way. Lines that are
  * malformed or out of order are refused before any rule is looked at, so that a rule sees nothing
  * but what a server could accept.
- * Runs on: the one thread of fake-smtp. conn.c calls session_step() while it makes progress.
- * Login and TLS would be verbs like the others: a form in command.c, a moment here.
+ * Runs on: the one thread of fake-smtp. conn.c calls session_step() while it makes progress; what a
+ * verb does is verbs.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server.h"
 
 enum {
 	LINE_MAX_LEN = 2048, /* RFC 5321 4.5.3.1.4 and room for extensions' parameters */
+	LOGIN_MAX_LEN = 12288, /* RFC 4954 4 */
 };
 
 static const struct caps no_caps;
+static const char auth[] = "AUTH ";
 static const char too_large[] = "5.3.4 This mail is larger than SIZE allows";
-
-static void trace(const struct conn *c, const char *mark, const char *p, size_t n)
-{
-	if (!c->srv->verbose)
-		return;
-	fprintf(stderr, "#%llu %s ", (unsigned long long)c->id, mark);
-	for (size_t i = 0; i < n; i++)
-		fputc((unsigned char)p[i] < ' ' || p[i] == 0x7f ? '?' : p[i], stderr);
-	fputc('\n', stderr);
-}
-
-/* One reply, its lines parted by LF in TEXT. */
-static void say(struct conn *c, int code, const char *text, size_t n)
-{
-	const char *end = text + n, *eol;
-
-	if (c->deaf)
-		return;
-	for (;; text = eol + 1) {
-		size_t before = buf_len(&c->out);
-		char head[4] = { (char)('0' + code / 100), (char)('0' + code / 10 % 10),
-			(char)('0' + code % 10), ' ' };
-
-		eol = memchr(text, '\n', (size_t)(end - text));
-		if (eol)
-			head[3] = '-';
-		conn_say(c, head, sizeof(head));
-		conn_say(c, text, (size_t)((eol ? eol : end) - text));
-		trace(c, ">", buf_at(&c->out) + before, buf_len(&c->out) - before);
-		conn_say(c, "\r\n", 2);
-		if (!eol)
-			return;
-	}
-}
-
-/* A reply that begins with its code, for what never reached the script. */
-static void refuse(struct conn *c, const char *reply)
-{
-	trace(c, ">", reply, strlen(reply));
-	conn_say(c, reply, strlen(reply));
-	conn_say(c, "\r\n", 2);
-}
 
 /* A reply to the verb at hand. A mail is counted as refused once, however often it is. */
 static void answer(struct conn *c, int code, const char *text, size_t n)
@@ -74,97 +35,6 @@ static void answer(struct conn *c, int code, const char *text, size_t n)
 	say(c, code, text, n);
 }
 
-static void add_capabilities(struct conn *c, struct buf *text)
-{
-	for (size_t i = 0; i < c->srv->caps.count; i++)
-		buf_addf(text, "\n%s", c->srv->caps.v[i]);
-}
-
-static int take_hello(struct conn *c, struct buf *text)
-{
-	mail_reset(&c->mail);
-	c->greeted = true;
-	c->esmtp = c->verb == VERB_EHLO;
-	buf_adds(text, "fake-smtp.localhost");
-	if (c->esmtp)
-		add_capabilities(c, text);
-	return 250;
-}
-
-static int take_mail(struct conn *c, struct buf *text)
-{
-	c->mail.from = fake_strdup(c->address);
-	buf_adds(text, "2.1.0 Ok");
-	return 250;
-}
-
-static int take_recipient(struct conn *c, struct buf *text)
-{
-	mail_add_to(&c->mail, c->address);
-	buf_adds(text, "2.1.5 Ok");
-	return 250;
-}
-
-static int take_data(struct conn *c, struct buf *text)
-{
-	c->in_data = c->line_start = true;
-	c->body_begun = c->too_big = false;
-	c->body_bytes = 0;
-	buf_adds(text, "End data with <CR><LF>.<CR><LF>");
-	return 354;
-}
-
-static int take_dot(struct conn *c, struct buf *text)
-{
-	if (!c->mail.to_count) {
-		buf_adds(text, "5.5.1 No valid recipients");
-		return 554;
-	}
-	if (!record_mail(&c->srv->record, &c->mail)) {
-		buf_adds(text, "4.3.0 This mail could not be written down");
-		return 451;
-	}
-	buf_addf(text, "2.0.0 Ok: queued as %llu", (unsigned long long)c->srv->record.count);
-	return 250;
-}
-
-/* The verb has its normal effect. The reply that belongs to it; 0: none does. */
-static int take(struct conn *c, struct buf *text)
-{
-	c->taken = true;
-	switch (c->verb) {
-	case VERB_CONNECT:
-		c->open = true;
-		buf_adds(text, c->srv->banner);
-		return 220;
-	case VERB_EHLO:
-	case VERB_HELO:
-		return take_hello(c, text);
-	case VERB_MAIL:
-		return take_mail(c, text);
-	case VERB_RCPT:
-		return take_recipient(c, text);
-	case VERB_DATA:
-		return take_data(c, text);
-	case VERB_DOT:
-		return take_dot(c, text);
-	case VERB_RSET:
-		mail_reset(&c->mail);
-		buf_adds(text, "2.0.0 Ok");
-		return 250;
-	case VERB_NOOP:
-		buf_adds(text, "2.0.0 Ok");
-		return 250;
-	case VERB_QUIT:
-		buf_adds(text, "2.0.0 Bye");
-		return 221;
-	case VERB_BODY:
-	case VERB_ANY:
-		break;
-	}
-	return 0;
-}
-
 /* With more actions to come it is the effect alone: they decide what the client learns. */
 static void act_accept(struct conn *c)
 {
@@ -175,7 +45,7 @@ static void act_accept(struct conn *c)
 		buf_adds(&text, "5.5.1 No valid recipients");
 		code = 554;
 	} else {
-		code = take(c, &text);
+		code = verb_take(c, &text);
 	}
 	if (code && (c->todo == c->todo_end || code >= 400))
 		answer(c, code, buf_z(&text), buf_len(&text));
@@ -203,7 +73,7 @@ static void act_reply(struct conn *c, const struct action *a)
 	int success = c->verb == VERB_DATA ? 3 : 2, code = 0;
 
 	if (!c->taken && a->code / 100 == success)
-		code = take(c, &text);
+		code = verb_take(c, &text);
 	if (code >= 400)
 		answer(c, code, buf_z(&text), buf_len(&text));
 	else if (a->len)
@@ -247,9 +117,12 @@ static void finish(struct conn *c)
 	if (c->verb == VERB_DOT)
 		mail_reset(&c->mail);
 	if (c->verb == VERB_QUIT && c->state == CONN_RUN)
-		c->state = CONN_DROPPING;
+		conn_end(c);
+	if (c->verb == VERB_AUTH)
+		sasl_reset(&c->sasl);
 	free(c->address);
-	c->address = NULL;
+	free(c->parameters);
+	c->address = c->parameters = NULL;
 	script_unref(c->script);
 	c->script = NULL;
 	c->todo = c->todo_end = NULL;
@@ -273,6 +146,8 @@ static const struct rule *find_rule(struct conn *c)
 		.accepted = c->srv->record.count,
 	};
 
+	if (c->verb == VERB_AUTH)
+		m.from = c->sasl.user;
 	if (c->verb == VERB_MAIL)
 		m.from = c->address;
 	if (c->verb == VERB_RCPT) {
@@ -304,27 +179,16 @@ static void begin(struct conn *c, enum verb verb)
 
 void session_start(struct conn *c)
 {
-	begin(c, VERB_CONNECT);
+	c->due = c->srv->tls_first ? VERB_TLS : VERB_CONNECT;
 }
 
 void session_done(struct conn *c)
 {
 	finish(c);
+	sasl_reset(&c->sasl);
+	free(c->user);
 	mail_reset(&c->mail);
 	buf_done(&c->mail.data);
-}
-
-static const char *out_of_order(const struct conn *c, enum verb verb)
-{
-	if (!c->open && verb != VERB_QUIT)
-		return "503 5.5.1 No service here";
-	if (verb == VERB_MAIL && !c->greeted)
-		return "503 5.5.1 Send EHLO or HELO first";
-	if (verb == VERB_MAIL && c->mail.from)
-		return "503 5.5.1 A mail is under way already";
-	if ((verb == VERB_RCPT || verb == VERB_DATA) && !c->mail.from)
-		return "503 5.5.1 Send MAIL first";
-	return NULL;
 }
 
 /* More came with the line than the client could know to be right to send (RFC 2920 3.1). */
@@ -332,7 +196,40 @@ static bool is_hasty(const struct conn *c, enum verb verb)
 {
 	if (!buf_len(&c->in))
 		return false;
-	return verb == VERB_DATA || !(c->esmtp && caps_find(&c->srv->caps, "PIPELINING"));
+	return verb == VERB_DATA || verb == VERB_STARTTLS || verb == VERB_AUTH ||
+	       !(c->esmtp && caps_find(&c->srv->caps, "PIPELINING"));
+}
+
+/* One more thing that the client said to log in; NULL: nothing with AUTH itself. */
+static void take_login(struct conn *c, const char *line)
+{
+	struct buf challenge = { 0 };
+	enum sasl_result got = sasl_take(&c->sasl, line, &challenge);
+
+	/* A wrong token is told so in a challenge, and only then refused. */
+	if (got == SASL_COMPLETE && c->sasl.mechanism == SASL_XOAUTH2 && !c->sasl.refused &&
+		!verb_knows_login(c)) {
+		buf_adds(&challenge, sasl_refusal(&c->sasl));
+		got = SASL_MORE;
+	}
+	if (got == SASL_MORE) {
+		say(c, 334, buf_z(&challenge), buf_len(&challenge));
+	} else if (got == SASL_COMPLETE) {
+		begin(c, VERB_AUTH);
+	} else {
+		say_line(c, got == SASL_CANCELLED ? "501 5.7.0 Login cancelled"
+						  : "501 5.5.2 This is not what was asked for");
+		sasl_reset(&c->sasl);
+	}
+	buf_done(&challenge);
+}
+
+static void start_login(struct conn *c, const char *argument)
+{
+	size_t n = strcspn(argument, " ");
+
+	c->sasl.mechanism = sasl_find(argument, n);
+	take_login(c, argument[n] ? argument + n + 1 : NULL);
 }
 
 static void take_command(struct conn *c, char *line, size_t n)
@@ -341,13 +238,13 @@ static void take_command(struct conn *c, char *line, size_t n)
 	const char *wrong = command_parse(line, n, c->esmtp ? &c->srv->caps : &no_caps, &cmd);
 
 	if (!wrong)
-		wrong = out_of_order(c, cmd.verb);
+		wrong = verb_refused(c, &cmd);
 	if (wrong) {
-		refuse(c, wrong);
+		say_line(c, wrong);
 		return;
 	}
 	if (is_hasty(c, cmd.verb)) {
-		refuse(c, "554 5.5.0 More was sent before this command was answered");
+		say_line(c, "554 5.5.0 More was sent before this command was answered");
 		c->state = CONN_DROPPING;
 		return;
 	}
@@ -358,18 +255,39 @@ static void take_command(struct conn *c, char *line, size_t n)
 		answer(c, 552, too_large, strlen(too_large));
 		return;
 	}
+	if (cmd.verb == VERB_AUTH) {
+		start_login(c, cmd.argument);
+		return;
+	}
 	c->address = fake_strdup(cmd.address);
+	c->parameters = fake_strdup(cmd.parameters);
 	begin(c, cmd.verb);
 }
 
-/* A line without an end in sight is skipped up to its end. */
-static bool step_overlong(struct conn *c)
+/* What comes next belongs to a login: it may be longer, and is nobody's business. */
+static bool is_login(const struct conn *c)
 {
-	if (buf_len(&c->in) < LINE_MAX_LEN)
+	size_t n = strlen(auth);
+
+	return c->sasl.mechanism || (buf_len(&c->in) > n && !strncasecmp(buf_at(&c->in), auth, n));
+}
+
+/* A line without an end in sight is skipped up to its end. */
+static bool step_overlong(struct conn *c, size_t most)
+{
+	if (buf_len(&c->in) < most)
 		return false;
 	c->overlong = true;
 	buf_reset(&c->in);
 	return false;
+}
+
+/* A line as it is shown: of a login no more than how it is done. */
+static void trace_line(const struct conn *c, const char *line, size_t n, bool login)
+{
+	if (login)
+		n = c->sasl.mechanism ? 0 : strlen(auth) + strcspn(line + strlen(auth), " ");
+	trace(c, "<", line, n);
 }
 
 static bool step_command(struct conn *c)
@@ -377,22 +295,27 @@ static bool step_command(struct conn *c)
 	char *line = buf_at(&c->in);
 	char *eol = buf_len(&c->in) ? memchr(line, '\n', buf_len(&c->in)) : NULL;
 	size_t n = eol ? (size_t)(eol - line) : 0;
+	bool login = is_login(c);
+	size_t most = login ? LOGIN_MAX_LEN : LINE_MAX_LEN;
 
 	if (!eol)
-		return step_overlong(c);
+		return step_overlong(c, most);
 	buf_eat(&c->in, n + 1); /* the bytes stay where they are until more are read */
-	if (c->overlong || n >= LINE_MAX_LEN) {
+	if (c->overlong || n >= most) {
 		c->overlong = false;
-		refuse(c, "500 5.5.2 Line too long");
+		say_line(c, "500 5.5.2 Line too long");
 		return true;
 	}
 	if (!n || line[n - 1] != '\r') {
-		refuse(c, "500 5.5.2 A line ends with LF alone; SMTP's end with CR LF");
+		say_line(c, "500 5.5.2 A line ends with LF alone; SMTP's end with CR LF");
 		return true;
 	}
 	line[--n] = '\0';
-	trace(c, "<", line, n);
-	take_command(c, line, n);
+	trace_line(c, line, n, login);
+	if (c->sasl.mechanism)
+		take_login(c, line);
+	else
+		take_command(c, line, n);
 	return true;
 }
 
@@ -446,7 +369,7 @@ static void on_dot(struct conn *c)
 	trace(c, "<", ".", 1);
 	c->verb = VERB_DOT;
 	if (is_hasty(c, VERB_DOT)) {
-		refuse(c, "554 5.5.0 More was sent before the dot was answered");
+		say_line(c, "554 5.5.0 More was sent before the dot was answered");
 		c->state = CONN_DROPPING;
 	} else if (c->too_big) {
 		answer(c, 552, too_large, strlen(too_large));
@@ -477,8 +400,15 @@ static bool step_body(struct conn *c)
 
 bool session_step(struct conn *c)
 {
+	enum verb due = c->due;
+
 	if (c->todo) {
 		go_on(c);
+		return true;
+	}
+	if (due != VERB_ANY && conn_is_ready(c)) {
+		c->due = VERB_ANY;
+		begin(c, due);
 		return true;
 	}
 	return c->in_data ? step_body(c) : step_command(c);

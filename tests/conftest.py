@@ -1,0 +1,25 @@
+"""Fixtures that every Python test here may ask for."""
+import pytest
+
+import certs as certificates
+from fake_smtp import FakeSmtp
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """fake(*options, rules=[…]): a build/fake-smtp that ends with the test."""
+    running = []
+
+    def start(*options, rules=()):
+        running.append(FakeSmtp(tmp_path / f"fake{len(running)}", *options, rules=rules))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory):
+    """A CA and its certificates, good and bad ones (certs.py)."""
+    return certificates.make(tmp_path_factory.mktemp("certs"))
