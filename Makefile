@@ -18,7 +18,7 @@ ROOMS     := core conf lead content store mail mailbox flow ops
 CTL_ROOMS := core conf lead content ctl
 PROGRAMS  := coldmail coldmailctl fake-smtp
 
-PKGS      := libcurl libcjson libsystemd sqlite3 gmime-3.0 glib-2.0 libmicrohttpd libidn2 libcares
+PKGS      := libcurl libssl libcjson libsystemd sqlite3 gmime-3.0 glib-2.0 libmicrohttpd libidn2 libcares
 IS_CLANG  := $(shell $(CC) --version 2>/dev/null | grep -c clang)
 
 # Asked once, and not before the packages are there.

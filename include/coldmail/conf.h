@@ -54,11 +54,22 @@ struct conf_campaign {
 	int line;
 };
 
+/* A file that was read when the configuration was. A secret's text is one line, wiped from memory
+ * with its generation; what shows a configuration shows the path only. */
+struct conf_file {
+	const char *path; /* absolute, or credential:NAME; "" : none is named */
+	const char *text; /* NULL: none */
+};
+
 struct conf_mailbox {
 	const char *address; /* canonical */
 	const char *name; /* "" : none */
-	const char *smtp; /* smtp://HOST:PORT */
-	bool tls_required; /* `tls`; false is meant for loopback, until TLS is built */
+	const char *smtp; /* smtp://HOST:PORT or smtps://HOST:PORT */
+	bool tls_required; /* `tls`: STARTTLS where TLS is not there from the start */
+	struct conf_file ca; /* the only CAs whose certificates count; none: the system's */
+	const char *user; /* "" : no login */
+	struct conf_file password; /* SECRET */
+	int mails_per_connection;
 	bool is_loopback; /* the server is on this machine: what --fast-forward wants of all */
 	int daily_limit;
 	int64_t gap_min_ms, gap_max_ms;
@@ -122,6 +133,8 @@ bool conf_has_mailbox(const struct conf_campaign *c, const char *address);
 const char **conf_mailbox_names(const struct conf_campaign *c, struct mem_arena *a);
 /* Index of a step in its campaign; -1 when there is none. */
 int conf_find_step(const struct conf_campaign *c, const char *name);
+/* A and B reach one server in one way, as one user with one secret. */
+bool conf_is_same_server(const struct conf_mailbox *a, const struct conf_mailbox *b);
 
 /* The lines of difference between two generations for people ("+ mailbox x", "~ campaign y: gap
  * 12min-24min -> 5min"), one per element; keys flagged RESTART say that they keep their old value.

@@ -1,7 +1,8 @@
 /*
  * Line connections: one text-protocol connection (SMTP now, IMAP later) on the loop. libcurl does
- * DNS, TCP, greeting and EHLO asynchronously with CURLOPT_CONNECT_ONLY; from there this file moves
- * the bytes with curl_easy_send/recv. It knows lines, not what they mean.
+ * DNS, TCP, TLS, greeting, EHLO and login asynchronously with CURLOPT_CONNECT_ONLY; from there this
+ * file moves the bytes with curl_easy_send/recv. It knows lines, not what they mean: of a server's
+ * words only the one that proves a login.
  * Runs on: loop. Never blocks, never retries. Together with core/http.c the only user of CURLM.
  */
 #pragma once
@@ -15,26 +16,40 @@ void line_done(void);
 
 struct line;
 
+/* Zeroes are the safe choice: nothing goes over a connection without TLS, whose certificate is valid
+ * and has the name of the host. Strings are borrowed, during line_open() only. */
 struct line_conf {
-	const char *url; /* smtp://HOST[:PORT]; borrowed: during line_open() only */
-	const char *helo; /* name for EHLO; borrowed likewise */
-	int64_t connect_timeout_ms; /* DNS + TCP + greeting + EHLO: 5 min each in RFC 5321 4.5.3.2 */
+	const char *url; /* smtp://HOST[:PORT]: STARTTLS; smtps://HOST[:PORT]: TLS at once */
+	bool plain; /* smtp:// without TLS: mails, and a login, can be read on the way */
+	const char *ca_pem; /* the only CAs that are trusted, as PEM; NULL: the system's */
+	const char *helo; /* name for EHLO */
+	const char *user; /* NULL: no login. With one, there is no connection without it */
+	const char *password; /* for PLAIN or LOGIN (RFC 4954), NULL with a bearer */
+	const char *bearer; /* an access token, for XOAUTH2 */
+	int64_t connect_timeout_ms; /* all until on_open; RFC 5321 4.5.3.2 has 5 min a reply */
 	size_t line_max; /* a longer line ends the connection with CM_EPROTO; 0: 8192 */
 };
+
+/* A copy with strings of its own, for who connects more than once; line_conf_done() wipes and frees
+ * them. */
+struct line_conf line_conf_copy(const struct line_conf *c);
+void line_conf_done(struct line_conf *c);
 
 /* All are called in a later turn than the call that caused them, never from inside a line_*()
  * call. Inside any of them the callee may call line_close(). */
 struct line_events {
-	/* Connected. GREETING holds every line the server sent so far (the greeting, the EHLO
-	 * reply), without line ends, one per element. */
+	/* Connected and, with a user, logged in. GREETING holds every line the server sent so far
+	 * (the greeting, the replies to EHLO, STARTTLS, EHLO again, AUTH), without line ends, one
+	 * per element. */
 	void (*on_open)(void *arg, const char *const *greeting, size_t n);
 	/* One complete line without its CRLF (a lone LF ends a line, too), NUL-terminated; it may
 	 * contain NULs: n counts. Borrowed during the call. */
 	void (*on_line)(void *arg, const char *text, size_t n);
 	/* The kernel has taken every byte written so far. */
 	void (*on_flushed)(void *arg);
-	/* The end, once: ERR is why (CM_ECLOSED: the peer closed; CM_ECONN, CM_ETIMEDOUT, CM_EPROTO).
-	 * DETAIL is libcurl's or the system's text for people, and before on_open also the last
+	/* The end, once: ERR is why (CM_ECLOSED: the peer closed; CM_ECONN, CM_ETIMEDOUT, CM_EPROTO;
+	 * CM_ETLS: no TLS, or a certificate that proves nothing; CM_EAUTH: the login was refused, or
+	 * the server offered none). DETAIL is libcurl's or the system's text for people, and before on_open also the last
 	 * line of the server (GREETING as above; it may be a 4xx or 5xx greeting). Lines received
 	 * before the end were delivered before it. The struct line is gone afterwards; during the
 	 * call line_sent() may still be asked. */

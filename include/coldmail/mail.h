@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coldmail/line.h"
 #include "coldmail/str.h"
 
 int mail_init(void) __attribute__((warn_unused_result)); /* g_mime_init */
@@ -72,7 +73,8 @@ const char *mail_stage_name(enum mail_stage s);
 
 /* What is certain about one mail. By our own state, never by a code alone:
  *   SENT       a complete 2xx reply to the dot
- *   REFUSED    a complete 4xx or 5xx reply that says no to this mail
+ *   REFUSED    a complete 4xx or 5xx reply that says no to this mail; or, said by ourselves, the
+ *              552 5.3.4 of a server whose EHLO told that it takes no mail of this size
  *   NOT_SENT   the last byte of CRLF.CRLF was never handed to the kernel
  *   UNCERTAIN  the dot may have left and no complete reply came */
 #define MAIL_OUTCOMES(X)                                                                           \
@@ -99,18 +101,18 @@ struct mail_verdict {
 struct mail_smtp; /* one connection */
 
 struct mail_smtp_conf {
-	const char *url; /* smtp://host[:port]; borrowed during mail_smtp_open() */
-	const char *helo; /* EHLO name; likewise */
-	/* Timeouts in ms; 0: RFC 5321 4.5.3.2 (connect 5 min, MAIL and RCPT 5 min, DATA 2 min, each
-	 * block of the body 3 min, the dot 10 min). */
-	int64_t connect_ms, command_ms, data_ms, block_ms, dot_ms;
+	struct line_conf line; /* where to, and as who; borrowed during mail_smtp_open() */
+	/* Timeouts in ms; 0: RFC 5321 4.5.3.2 (connecting 5 min, MAIL and RCPT 5 min, DATA 2 min,
+	 * each block of the body 3 min, the dot 10 min). */
+	int64_t command_ms, data_ms, block_ms, dot_ms;
 	int64_t idle_ms; /* QUIT after so long without a mail; 0: 30 s */
+	int mails_max; /* QUIT after so many mails; 0: any number */
 };
 
 /* Called in a later turn than the call that caused them. ARG as given to mail_smtp_open(). */
 struct mail_smtp_events {
 	/* Logged in and idle: mail_smtp_send() may be called. After the first opening, and again after
-	 * each on_verdict when the connection can be used for another mail. */
+	 * each on_verdict when the connection can be used for another mail: not after mails_max. */
 	void (*on_ready)(void *arg);
 	/* The whole body was taken by the kernel and the server said 354. The caller makes its slot
 	 * durable and then calls mail_smtp_dot() or mail_smtp_abort(), once, in any later turn or
@@ -127,13 +129,19 @@ struct mail_smtp_events {
 struct mail_smtp *mail_smtp_open(
 	const struct mail_smtp_conf *conf, const struct mail_smtp_events *events, void *arg);
 
+/* Who a mail is from and to, and what a report of its fate shall call it. */
+struct mail_envelope {
+	const char *from, *to;
+	const char *id; /* NULL: nothing. Printable ASCII; ENVID (RFC 3461) where DSN is offered */
+};
+
 /* Starts the dialogue for one mail. Only between on_ready and the next on_verdict or on_end. FROM
- * and TO are checked (no CR, LF, space, <, >: injection): CM_EINVAL and nothing started. BYTES is
- * copied; it is dot-stuffed and its bare CRs and LFs become CRLF on the way. A server that closed
+ * and TO are checked (no CR, LF, space, <, >: injection): CM_EINVAL and nothing started. E and BYTES
+ * are copied; the mail is dot-stuffed and its bare CRs and LFs become CRLF on the way. A server that closed
  * an idle connection (421 or EOF as the first answer on a reused one) is reconnected once, unseen.
  * CM_ESTATE: the connection is not idle or has just ended (on_end follows); nothing started. */
-int mail_smtp_send(struct mail_smtp *s, const char *from, const char *to, const char *bytes,
-	size_t n) __attribute__((warn_unused_result));
+int mail_smtp_send(struct mail_smtp *s, const struct mail_envelope *e, const char *bytes, size_t n)
+	__attribute__((warn_unused_result));
 /* Nothing happens when the mail got its verdict in the meantime: the server hung up while the slot
  * was made durable. The same holds for mail_smtp_abort(). */
 void mail_smtp_dot(struct mail_smtp *s);

@@ -31,6 +31,7 @@ size_t mem_grown(size_t cap, size_t need);
 
 /* Overwrites memory that held a secret; the compiler may not drop it. */
 void mem_wipe(void *p, size_t n);
+void mem_free_secret(char *z); /* wiped, then freed; NULL is accepted */
 
 /* An arena: many small allocations with one end. Zero-initialise it. Memory from it is never freed
  * singly; mem_arena_done() ends all of it. Not for two threads at once. */
@@ -44,3 +45,4 @@ char *mem_arena_ndup(struct mem_arena *a, const char *s, size_t n); /* exactly N
 char *mem_arena_printf(struct mem_arena *a, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void mem_arena_done(struct mem_arena *a);
+void mem_arena_wipe(struct mem_arena *a); /* the same, for one that held secrets */

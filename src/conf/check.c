@@ -8,9 +8,8 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 
-#define NAME_MAX_BYTES  64
-#define SUBMISSION_PORT "587" /* RFC 6409 3.1 */
-#define HOST_MAX        253 /* RFC 1035 2.3.4 less the root's dot */
+#define NAME_MAX_BYTES 64
+#define HOST_MAX       253 /* RFC 1035 2.3.4 less the root's dot */
 
 /* NAME is absent from SECTION, or it was read: the struct says what the file means. */
 static bool is_sound(const struct conf_node *section, const char *name)
@@ -97,51 +96,89 @@ static bool is_loopback(const char *host)
 	return str_ieq(host, "localhost");
 }
 
-/* Fills RET_HOST, and names the port. false: told. */
-static bool check_url(struct conf_load *l, struct conf_place at, struct conf_mailbox *m,
-	char ret_host[HOST_MAX + 1])
+static const struct scheme {
+	const char *prefix;
+	const char *port; /* where none is named */
+	bool is_tls; /* from the first byte */
+} schemes[] = {
+	{ "smtp://", "587", false }, /* RFC 6409 3.1 */
+	{ "smtps://", "465", true }, /* RFC 8314 3.3 */
+};
+
+static const struct scheme *scheme_of(const char *url)
+{
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		if (str_istarts(url, schemes[i].prefix))
+			return &schemes[i];
+	return NULL;
+}
+
+/* Fills RET_HOST, and names the port. NULL: told. */
+static const struct scheme *check_url(struct conf_load *l, struct conf_place at,
+	struct conf_mailbox *m, char ret_host[HOST_MAX + 1])
 {
 	const char *url = m->smtp;
+	const struct scheme *scheme = scheme_of(url);
 	bool has_port;
 
-	if (str_istarts(url, "smtps://")) {
+	if (!scheme || !split_host(url + strlen(scheme->prefix), ret_host, &has_port)) {
 		conf_error(l, at,
-			"smtp = %s: TLS is not built yet in this version, expected smtp:// and "
-			"tls = none, towards a server on this machine",
+			"smtp = %s: expected smtps://HOST (TLS at once) or smtp://HOST (STARTTLS), "
+			"with or without :PORT",
 			conf_shown(l, url));
-		return false;
-	}
-	if (!str_istarts(url, "smtp://") || !split_host(url + 7, ret_host, &has_port)) {
-		conf_error(l, at, "smtp = %s: expected smtp://HOST or smtp://HOST:PORT",
-			conf_shown(l, url));
-		return false;
+		return NULL;
 	}
 	if (!has_port)
-		m->smtp = mem_arena_printf(&l->arena, "%s:%s", url, SUBMISSION_PORT);
-	return true;
+		m->smtp = mem_arena_printf(&l->arena, "%s:%s", url, scheme->port);
+	return scheme;
+}
+
+/* A login has a name and a secret, or there is none. What was refused was told. */
+static void check_login(
+	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
+{
+	if (!is_sound(section, "user") || !is_sound(section, "password_file"))
+		return;
+	if (*m->user && !m->password.text)
+		conf_error(l, place_of(section, "user"),
+			"user = %s without a password, expected password_file = FILE beside it, or "
+			"no user where the server asks for no login",
+			conf_shown(l, m->user));
+	else if (!*m->user && m->password.text)
+		conf_error(l, place_of(section, "password_file"),
+			"password_file without a user, expected user = NAME beside it");
+}
+
+static void check_tls(struct conf_load *l, const struct conf_node *section,
+	const struct conf_mailbox *m, const struct scheme *scheme)
+{
+	const struct conf_place at = place_of(section, "smtp");
+	const char *url = conf_shown(l, m->smtp);
+
+	if (!is_sound(section, "tls") || m->tls_required)
+		return;
+	if (scheme->is_tls)
+		conf_error(l, at,
+			"smtp = %s is TLS at once, and tls = none, expected smtp:// or no 'tls'",
+			url);
+	else if (!m->is_loopback)
+		conf_warning(l, at,
+			"smtp = %s with tls = none: mails%s leave this machine unencrypted, "
+			"expected a server on loopback",
+			url, *m->user ? " and the password" : "");
 }
 
 void conf_check_mailbox(
 	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m)
 {
-	const struct conf_place at = place_of(section, "smtp");
+	const struct scheme *scheme;
 	char host[HOST_MAX + 1];
 
-	if (!*m->smtp || !check_url(l, at, m, host))
+	check_login(l, section, m);
+	if (!*m->smtp || !(scheme = check_url(l, place_of(section, "smtp"), m, host)))
 		return;
 	m->is_loopback = is_loopback(host);
-	if (!is_sound(section, "tls"))
-		return;
-	if (m->tls_required)
-		conf_error(l, at,
-			"smtp = %s wants STARTTLS, which is not built yet in this version, "
-			"expected tls = none beside it, towards a server on this machine",
-			conf_shown(l, m->smtp));
-	else if (!m->is_loopback)
-		conf_warning(l, at,
-			"smtp = %s with tls = none: mails leave this machine unencrypted, "
-			"expected a server on loopback",
-			conf_shown(l, m->smtp));
+	check_tls(l, section, m, scheme);
 }
 
 /* ---- verify ---------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 
 struct generation {
 	struct conf conf; /* first: what others see */
-	struct mem_arena arena;
+	struct mem_arena arena, secrets;
 	unsigned refs;
 };
 
@@ -25,7 +25,9 @@ static int keep(struct conf_load *l, const char *file, const struct conf **ret)
 	static uint64_t last;
 	struct generation *g = xcalloc(1, sizeof *g);
 
-	*g = (struct generation){ .conf = *l->conf, .arena = l->arena, .refs = 1 };
+	*g = (struct generation){
+		.conf = *l->conf, .arena = l->arena, .secrets = l->secrets, .refs = 1
+	};
 	g->conf.file = mem_arena_dup(&g->arena, file);
 	g->conf.generation = ++last;
 	*ret = &g->conf;
@@ -45,6 +47,7 @@ int conf_load(const char *file, const struct conf **ret_conf, struct conf_proble
 	conf_report_finish(&l, ret_problems);
 	if (!l.n_errors)
 		return keep(&l, file, ret_conf);
+	mem_arena_wipe(&l.secrets);
 	mem_arena_done(&l.arena);
 	return CM_EINVAL;
 }
@@ -61,6 +64,7 @@ void conf_unref(const struct conf *c)
 
 	if (!g || --g->refs)
 		return;
+	mem_arena_wipe(&g->secrets);
 	mem_arena_done(&g->arena);
 	free(g);
 }
@@ -104,6 +108,13 @@ int conf_find_step(const struct conf_campaign *c, const char *name)
 		if (str_eq(c->steps[i].name, name))
 			return (int)i;
 	return -1;
+}
+
+bool conf_is_same_server(const struct conf_mailbox *a, const struct conf_mailbox *b)
+{
+	return str_eq(a->smtp, b->smtp) && a->tls_required == b->tls_required &&
+	       str_eq(a->ca.text, b->ca.text) && str_eq(a->user, b->user) &&
+	       str_eq(a->password.text, b->password.text);
 }
 
 /* The socket that the tree sets; NULL when it sets none, or (told) none that can be. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "coldmail/conf.h"
@@ -19,6 +20,8 @@
 
 #define CONF_FILE_MAX     ((size_t)1 << 20) /* bytes of one configuration file */
 #define CONF_TEMPLATE_MAX ((size_t)256 << 10) /* bytes of one template */
+#define CONF_PEM_MAX      ((size_t)1 << 20) /* bytes of a file with certificates */
+#define CONF_SECRET_MAX   ((size_t)16 << 10) /* bytes of a secret: tokens are long */
 #define CONF_FILES_MAX    1000 /* files of one load */
 #define CONF_NODES_MAX    50000 /* entries of one load */
 #define CONF_PROBLEMS_MAX 1000 /* then the rest is not shown */
@@ -46,6 +49,7 @@ struct conf_node;
 /* One load, from the first byte to struct conf. */
 struct conf_load {
 	struct mem_arena arena; /* becomes the generation's when all is well */
+	struct mem_arena secrets; /* likewise; wiped at its end */
 	struct conf_node *root;
 	struct conf *conf; /* in the arena */
 	struct conf_value *defaults; /* of each row of conf_keys */
@@ -65,6 +69,8 @@ void conf_report_finish(struct conf_load *l, struct conf_problems *ret);
 /* TEXT as it may stand in a message: printable, not longer than a line. In the load's arena. */
 const char *conf_shown(struct conf_load *l, const char *text);
 
+/* Appends the text of the regular file PATH, at most MAX bytes. NULL, or why it cannot be had. */
+const char *conf_source_slurp(const char *path, size_t max, struct str *out, struct stat *ret_st);
 /* Reads NAME; every reason why it cannot be is a problem at AT (NULL: at the file itself). */
 struct conf_source *conf_source_read(
 	struct conf_load *l, const char *name, const struct conf_place *at);
@@ -155,6 +161,8 @@ enum conf_in {
 enum conf_type {
 	CONF_STRING, /* const char *; min..max bytes */
 	CONF_PATH, /* const char *, absolute; max bytes */
+	CONF_PEM, /* struct conf_file: certificates */
+	CONF_SECRET, /* struct conf_file: one secret, never shown */
 	CONF_ZONE, /* const char *, IANA name */
 	CONF_INT, /* int, min..max */
 	CONF_DURATION, /* int64_t ms, min..max; the word `never` with CONF_NEVER */
@@ -218,6 +226,12 @@ bool conf_value_read(
 	struct conf_load *l, const struct conf_key *k, const struct conf_value *v, void *base);
 /* K's value in BASE in the language of the file. */
 void conf_value_show(const struct conf_key *k, const void *base, struct str *out);
+
+/* The secret that KEY wants (secret.c) from the file PATH or from credential:NAME, by the rules that
+ * keep it one. In the arena of secrets. NULL: told. */
+const char *conf_secret_read(
+	struct conf_load *l, const char *key, const char *path, struct conf_place at);
+#define CONF_CREDENTIAL "credential:"
 
 /* A mailbox's address in lower case; NULL: TEXT is none. */
 const char *conf_address(struct conf_load *l, const char *text);

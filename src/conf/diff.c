@@ -26,6 +26,15 @@ static void add(struct diff *d, const char *fmt, ...)
 	d->lines[d->n] = NULL;
 }
 
+/* The file that both name holds something else now. What, is nobody's business here. */
+static bool is_rewritten(const struct conf_key *k, const void *old, const void *new)
+{
+	const struct conf_file *a = (const void *)((const char *)old + k->at);
+	const struct conf_file *b = (const void *)((const char *)new + k->at);
+
+	return (k->type == CONF_PEM || k->type == CONF_SECRET) && !str_eq(a->text, b->text);
+}
+
 /* The keys of IN. WHERE: "mailbox x: ", or "" for the top level. */
 static void diff_keys(
 	struct diff *d, enum conf_in in, const char *where, const void *old, const void *new)
@@ -40,6 +49,8 @@ static void diff_keys(
 		if (!str_eq(str_z(&a), str_z(&b)))
 			add(d, "~ %s%s %s -> %s%s", where, k->name, str_z(&a), str_z(&b),
 				k->flags & CONF_RESTART ? " (from the next start on)" : "");
+		else if (is_rewritten(k, old, new))
+			add(d, "~ %s%s %s has another content", where, k->name, str_z(&b));
 		str_done(&a);
 		str_done(&b);
 	}

@@ -55,8 +55,7 @@ static int read_all(int fd, size_t max, struct str *out)
 	}
 }
 
-/* The text of the regular file PATH. NULL, or why not. */
-static const char *slurp(const char *path, size_t max, struct str *out, struct stat *ret_st)
+const char *conf_source_slurp(const char *path, size_t max, struct str *out, struct stat *ret_st)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	const char *why = NULL;
@@ -92,7 +91,7 @@ struct conf_source *conf_source_read(
 	*src = (struct conf_source){ .name = mem_arena_dup(&l->arena, name),
 		.rank = l->n_sources++ };
 	const struct conf_place own = { src, 1 };
-	const char *why = slurp(name, CONF_FILE_MAX, &text, &st);
+	const char *why = conf_source_slurp(name, CONF_FILE_MAX, &text, &st);
 	const char *flaw = why ? NULL : find_flaw(str_z(&text), text.len, &line);
 
 	if (why)
@@ -119,7 +118,7 @@ const char *conf_source_template(struct conf_load *l, const char *path, struct c
 	struct stat st;
 	const char *kept = NULL;
 	int line;
-	const char *why = slurp(path, CONF_TEMPLATE_MAX, &text, &st);
+	const char *why = conf_source_slurp(path, CONF_TEMPLATE_MAX, &text, &st);
 	const char *flaw = why ? NULL : find_flaw(str_z(&text), text.len, &line);
 
 	if (why)

@@ -10,8 +10,7 @@
 static const char *const later[CONF_N_SECTIONS] = {
 	[CONF_TOP] = "spool|http|provider|model|llm|inbox|alert|watch|breaker|reply_classes",
 	[CONF_IDENTITY] = "unsubscribe_url",
-	[CONF_MAILBOX] = "preset|user|password_file|oauth|ca_file|imap|reply_to|inbox|ramp_since|"
-			 "mails_per_connection|signature_file|sent_copy",
+	[CONF_MAILBOX] = "preset|oauth|imap|reply_to|inbox|ramp_since|signature_file|sent_copy",
 	[CONF_CAMPAIGN] = "freeze|daily_limit|facts|fallback|review|on_company_reply|company_pause|"
 			  "countries_deny|countries_allow|content_rejected_stop|low_water|adopts",
 	[CONF_STEP] = "brief|max_words",

@@ -1,7 +1,7 @@
 /*
  * Values: one row a type, with how its text is read into a member of a struct and how the member is
  * written as text again. What is wrong with a value is told here, with what was expected. Texts and
- * words are read here, the other types in value_number.c and value_when.c.
+ * words are read here, the other types in value_file.c, value_number.c and value_when.c.
  * Runs on: loop. Called by build.c (read) and diff.c (show).
  */
 #include "value_private.h"
@@ -54,9 +54,7 @@ const void *conf_field(const void *base, size_t at)
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* Headers and log lines are made of these texts: no control character but '\n', and that only where
- * lines are meant. */
-static bool has_control(const char *text, bool may_have_lines)
+bool conf_has_control(const char *text, bool may_have_lines)
 {
 	for (; *text; text++)
 		if (((unsigned char)*text < 0x20 || *text == 0x7F) &&
@@ -70,7 +68,7 @@ static bool read_string(const struct conf_reading *r)
 	const char *text = r->value->text;
 	const int64_t n = (int64_t)strlen(text);
 
-	if (has_control(text, r->key->flags & CONF_LINES))
+	if (conf_has_control(text, r->key->flags & CONF_LINES))
 		return conf_refuse(r, r->value, "text without control characters%s",
 			r->key->flags & CONF_LINES ? " but \\n" : "");
 	if (n < r->key->min || n > r->key->max)
@@ -80,28 +78,17 @@ static bool read_string(const struct conf_reading *r)
 	return true;
 }
 
-static bool read_path(const struct conf_reading *r)
+void conf_show_text(const char *text, struct str *out)
 {
-	const struct conf_value *v = r->value;
-
-	if (!*v->text || has_control(v->text, false))
-		return conf_refuse(r, v, "a file's path");
-	const char *path = conf_source_absolute(r->load, v->at.src, v->text);
-
-	if (strlen(path) > (size_t)r->key->max)
-		return conf_refuse(
-			r, v, "a path of at most %d bytes from the root", (int)r->key->max);
-	*(const char **)conf_member(r) = path;
-	return true;
-}
-
-static void show_string(const struct conf_key *k, const void *base, struct str *out)
-{
-	const char *text = *(const char *const *)conf_field(base, k->at);
 	char *shown = str_printable(text, strlen(text), SHOWN_MAX);
 
 	str_addf(out, "\"%s\"", shown);
 	free(shown);
+}
+
+static void show_string(const struct conf_key *k, const void *base, struct str *out)
+{
+	conf_show_text(*(const char *const *)conf_field(base, k->at), out);
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
@@ -257,7 +244,9 @@ static const struct {
 	void (*show)(const struct conf_key *k, const void *base, struct str *out);
 } types[] = {
 	[CONF_STRING] = { false, read_string, show_string },
-	[CONF_PATH] = { false, read_path, show_string },
+	[CONF_PATH] = { false, conf_read_path, show_string },
+	[CONF_PEM] = { false, conf_read_pem, conf_show_file },
+	[CONF_SECRET] = { false, conf_read_secret, conf_show_file },
 	[CONF_ZONE] = { false, conf_read_zone, show_string },
 	[CONF_INT] = { false, conf_read_int, conf_show_int },
 	[CONF_DURATION] = { false, conf_read_duration, conf_show_duration },

@@ -26,6 +26,14 @@ void *conf_member(const struct conf_reading *r);
 void *conf_member2(const struct conf_reading *r);
 const void *conf_field(const void *base, size_t at);
 
+/* Headers and log lines are made of texts: no control character but '\n', and that only where lines
+ * are meant. */
+bool conf_has_control(const char *text, bool may_have_lines);
+void conf_show_text(const char *text, struct str *out);
+
+bool conf_read_path(const struct conf_reading *r);
+bool conf_read_pem(const struct conf_reading *r);
+bool conf_read_secret(const struct conf_reading *r);
 bool conf_read_int(const struct conf_reading *r);
 bool conf_read_duration(const struct conf_reading *r);
 bool conf_read_span(const struct conf_reading *r);
@@ -34,6 +42,7 @@ bool conf_read_zone(const struct conf_reading *r);
 bool conf_read_days(const struct conf_reading *r);
 bool conf_read_windows(const struct conf_reading *r);
 
+void conf_show_file(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_int(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_duration(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_span(const struct conf_key *k, const void *base, struct str *out);

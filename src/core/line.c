@@ -39,6 +39,8 @@ struct line {
 	size_t line_max;
 	int64_t connect_ms;
 	enum line_phase phase;
+	bool is_tls; /* OpenSSL may hold bytes that the descriptor knows nothing of */
+	bool wants_login, is_logged_in;
 	bool expect; /* line_expect() */
 	bool held; /* counted in loop_hold() */
 	bool flushed; /* on_flushed is due when nothing is left to send */
@@ -160,8 +162,8 @@ static void end_reading(struct line *l, CURLcode res)
 		end(l, CM_ECONN, *l->error ? l->error : curl_easy_strerror(res));
 }
 
-/* Reads a turn's worth. A short read has emptied a plain socket, so the next one is not asked for;
- * the descriptor wakes us. */
+/* Reads a turn's worth. A short read has emptied a socket without TLS, so the next one is not asked
+ * for; the descriptor wakes us. */
 static void read_turn(struct line *l)
 {
 	char buf[LINE_READ];
@@ -176,7 +178,7 @@ static void read_turn(struct line *l)
 			end_reading(l, res);
 			return;
 		}
-		if (!take(l, buf, n) || n < sizeof buf)
+		if (!take(l, buf, n) || (n < sizeof buf && !l->is_tls))
 			return;
 		got += n;
 	}
@@ -312,7 +314,14 @@ void line_expect(struct line *l, bool waiting)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-/* libcurl gives every line of the greeting and of the EHLO reply here. */
+/* What a server says to a login that succeeded (RFC 4954 6), and to nothing else. */
+static bool proves_login(const char *text)
+{
+	return str_starts(text, "235");
+}
+
+/* libcurl gives every line of the server's here until it is done. Of too many the last is kept: it
+ * is the one that decides. */
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
 	struct line *l = arg;
@@ -321,10 +330,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	(void)size; /* always 1 */
 	while (len && (p[len - 1] == '\n' || p[len - 1] == '\r'))
 		len--;
-	if (l->n_greeting < LINE_GREETING_MAX) {
-		mem_grow(l->greeting, l->cap_greeting, l->n_greeting + 1);
-		l->greeting[l->n_greeting++] = xstrndup(p, len);
-	}
+	if (l->n_greeting == LINE_GREETING_MAX)
+		free(l->greeting[--l->n_greeting]);
+	mem_grow(l->greeting, l->cap_greeting, l->n_greeting + 1);
+	char *text = l->greeting[l->n_greeting++] = xstrndup(p, len);
+	l->is_logged_in = l->is_logged_in || proves_login(text);
 	return n;
 }
 
@@ -350,6 +360,16 @@ static int connect_err(CURLcode res)
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_REMOTE_ACCESS_DENIED:
 		return CM_EPROTO;
+	case CURLE_USE_SSL_FAILED:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CIPHER:
+	case CURLE_SSL_CERTPROBLEM:
+		return CM_ETLS;
+	case CURLE_LOGIN_DENIED:
+	case CURLE_AUTH_ERROR:
+		return CM_EAUTH;
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
@@ -359,15 +379,41 @@ static int connect_err(CURLcode res)
 	}
 }
 
+/* The server's last word was that it is there, not that it takes this login. */
+static const char *login_trouble(const struct line *l)
+{
+	const char *last = l->n_greeting ? l->greeting[l->n_greeting - 1] : "";
+
+	return *last == '2' ? "the server offers no login that can be used: none, or none by the "
+			      "mechanisms PLAIN, LOGIN or XOAUTH2"
+			    : "the server refused the login";
+}
+
+/* libcurl's own text, or a better one: it shows an errno that nobody set, calls every login denied,
+ * and is silent about bytes that somebody slipped in behind the reply to STARTTLS. */
+static const char *failure_text(const struct line *l, CURLcode res)
+{
+	switch (res) {
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+		return l->n_greeting ? "connection closed by the server before it was ready"
+				     : "connection closed by the server before it had greeted";
+	case CURLE_LOGIN_DENIED:
+		return login_trouble(l);
+	case CURLE_WEIRD_SERVER_REPLY:
+		if (!*l->error && l->is_tls)
+			return "the server sent more before TLS began";
+		break;
+	default: /* libcurl's list, not ours */
+		break;
+	}
+	return *l->error ? l->error : curl_easy_strerror(res);
+}
+
 static void connect_failed(struct line *l, CURLcode res)
 {
-	int err = connect_err(res);
-
-	/* libcurl's text for this shows an errno that nobody set. */
-	if (err == CM_ECLOSED)
-		end(l, err, "connection closed by the server before it had greeted");
-	else
-		end(l, err, *l->error ? l->error : curl_easy_strerror(res));
+	end(l, connect_err(res), failure_text(l, res));
 }
 
 static void opened(struct line *l)
@@ -377,6 +423,11 @@ static void opened(struct line *l)
 	curl_easy_getinfo(l->easy, CURLINFO_ACTIVESOCKET, &fd);
 	if (fd == CURL_SOCKET_BAD) {
 		end(l, CM_ECLOSED, "connection closed by the server after its greeting");
+		return;
+	}
+	if (l->wants_login && !l->is_logged_in) {
+		/* libcurl goes on without a login where none is offered. */
+		end(l, CM_EAUTH, login_trouble(l));
 		return;
 	}
 	l->phase = LINE_OPEN;
@@ -415,6 +466,8 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	l->arg = arg;
 	l->line_max = conf->line_max ? conf->line_max : LINE_MAX_DEFAULT;
 	l->connect_ms = conf->connect_timeout_ms;
+	l->is_tls = !conf->plain || str_istarts(conf->url, "smtps:");
+	l->wants_login = conf->user;
 	ev_init(&l->io, on_io);
 	l->io.data = l;
 	loop_timer_init(&l->timer, on_timer, l);
@@ -422,9 +475,7 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	set_hold(l, true);
 	stats.connecting++;
 	l->easy = line_curl_start(&(struct line_curl_conf){
-		.url = conf->url,
-		.helo = conf->helo,
-		.limit_ms = l->connect_ms,
+		.line = conf,
 		.error = l->error,
 		.on_header = on_header,
 		.arg = l,

@@ -1,13 +1,16 @@
 /*
  * How libcurl connects for core/line.c: a multi of its own on the loop, and every option of a
- * connection. TLS and logins belong here.
+ * connection, TLS and login among them.
  * Runs on: loop. Called by core/line.c.
- * Never: blocks (name resolution is a thread of libcurl's), shares a connection between two lines.
+ * Never: blocks (name resolution is a thread of libcurl's), shares a connection between two lines,
+ * says a secret (libcurl's tracing stays off; it has copies of its own until line_curl_end()).
  * Fatal: libcurl that refuses an option it was built with.
  */
 #include "line_private.h"
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
@@ -147,6 +150,47 @@ static char *url_with_helo(const char *url, const char *helo)
 		bug_if(res_, "curl: " #option ": %s", curl_easy_strerror(res_));                   \
 	} while (0)
 
+/* A write that the socket did not take is repeated from wherever our buffer is by then, and whole
+ * records count as sent. TCP may end without TLS ending first: a reply says itself where it ends. */
+static CURLcode on_tls(CURL *easy, void *ctx, void *arg)
+{
+	(void)easy, (void)arg;
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
+	return CURLE_OK;
+}
+
+/* Of the system's CAs only the bundle is used: libcurl keeps that in memory once, for all. */
+static void set_tls(CURL *easy, const struct line_conf *conf)
+{
+	set_option(easy, CURLOPT_USE_SSL, (long)(conf->plain ? CURLUSESSL_NONE : CURLUSESSL_ALL));
+	set_option(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	set_option(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	set_option(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* RFC 8997 */
+	set_option(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	set_option(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	set_option(easy, CURLOPT_CAPATH, NULL);
+	if (conf->ca_pem)
+		set_option(easy, CURLOPT_CAINFO_BLOB,
+			(&(struct curl_blob){ .data = (void *)(uintptr_t)conf->ca_pem,
+				.len = strlen(conf->ca_pem),
+				.flags = CURL_BLOB_COPY }));
+}
+
+static void set_login(CURL *easy, const struct line_conf *conf)
+{
+	if (!conf->user)
+		return;
+	set_option(easy, CURLOPT_USERNAME, conf->user);
+	if (conf->bearer) {
+		set_option(easy, CURLOPT_LOGIN_OPTIONS, "AUTH=XOAUTH2");
+		set_option(easy, CURLOPT_XOAUTH2_BEARER, conf->bearer);
+	} else {
+		set_option(easy, CURLOPT_LOGIN_OPTIONS, "AUTH=PLAIN;AUTH=LOGIN");
+		set_option(easy, CURLOPT_PASSWORD, conf->password);
+	}
+}
+
 /* libcurl's own limits (300 s to connect, 120 s a reply) are put out of the way: ours decides. */
 static void set_limits(CURL *easy, int64_t limit_ms)
 {
@@ -159,7 +203,7 @@ static void set_limits(CURL *easy, int64_t limit_ms)
 CURL *line_curl_start(const struct line_curl_conf *conf)
 {
 	CURL *easy = curl_easy_init();
-	char *url = url_with_helo(conf->url, conf->helo);
+	char *url = url_with_helo(conf->line->url, conf->line->helo);
 
 	bug_if(!easy, "curl_easy_init");
 	set_option(easy, CURLOPT_URL, url);
@@ -170,13 +214,14 @@ CURL *line_curl_start(const struct line_curl_conf *conf)
 	set_option(easy, CURLOPT_HEADERDATA, conf->arg);
 	set_option(easy, CURLOPT_CONNECT_ONLY, 1L);
 	set_option(easy, CURLOPT_FRESH_CONNECT, 1L);
-	set_option(easy, CURLOPT_PROTOCOLS_STR, "smtp");
-	set_option(easy, CURLOPT_USE_SSL, (long)CURLUSESSL_NONE);
+	set_option(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
 	set_option(easy, CURLOPT_PROXY, "");
 	set_option(easy, CURLOPT_NOSIGNAL, 1L);
 	/* Without this, ending a connection waits for its resolver thread. */
 	set_option(easy, CURLOPT_QUICK_EXIT, 1L);
-	set_limits(easy, conf->limit_ms);
+	set_tls(easy, conf->line);
+	set_login(easy, conf->line);
+	set_limits(easy, conf->line->connect_timeout_ms);
 
 	CURLMcode res = curl_multi_add_handle(lc.multi, easy);
 	bug_if(res, "curl_multi_add_handle: %s", curl_multi_strerror(res));

@@ -7,13 +7,15 @@
 #include <curl/curl.h>
 #include <stdint.h>
 
+#include "coldmail/line.h"
+
 /* ON_DONE(ARG, RES) is told, outside of libcurl's own callbacks, how each connecting went. */
 int line_curl_init(void (*on_done)(void *arg, CURLcode res));
 void line_curl_done(void);
 
 struct line_curl_conf {
-	const char *url, *helo; /* borrowed: during line_curl_start() */
-	int64_t limit_ms; /* the caller's own; libcurl's are put beyond it */
+	const struct line_conf *line; /* borrowed: during line_curl_start(); libcurl's own limits
+	                                 are put beyond its */
 	char *error; /* CURL_ERROR_SIZE bytes; borrowed: until line_curl_end() */
 	curl_write_callback on_header;
 	void *arg; /* of on_header and on_done */

@@ -83,6 +83,13 @@ void mem_wipe(void *p, size_t n)
 	explicit_bzero(p, n);
 }
 
+void mem_free_secret(char *z)
+{
+	if (z)
+		mem_wipe(z, strlen(z));
+	free(z);
+}
+
 /* ---- arena ----------------------------------------------------------------------------------- */
 
 #define ARENA_BLOCK 4000
@@ -146,4 +153,11 @@ void mem_arena_done(struct mem_arena *a)
 		free(b);
 	}
 	a->head = NULL;
+}
+
+void mem_arena_wipe(struct mem_arena *a)
+{
+	for (struct mem_block *b = a->head; b; b = b->next)
+		mem_wipe(b->data, b->used);
+	mem_arena_done(a);
 }

@@ -130,7 +130,8 @@ struct flow_sender {
 struct flow_link {
 	struct list_node node; /* in sender->links */
 	struct flow_sender *sender;
-	char *url; /* owned: where it leads */
+	const struct conf *conf; /* owned reference: of its opening */
+	const struct conf_mailbox *server; /* borrowed from conf: where it leads, and as who */
 	struct mail_smtp *smtp; /* owned until its on_end */
 	bool ready; /* may take a mail now, unless it has closed meanwhile */
 	bool was_ready;

@@ -199,8 +199,10 @@ void flow_send_reserve(struct flow_item *it)
 void flow_send_wire(struct flow_item *it)
 {
 	fail_point("wire.before");
-	int err = mail_smtp_send(it->link->smtp, it->sender->address, it->claimed->email.to,
-		it->bytes.p, it->bytes.len);
+	const struct mail_envelope e = {
+		.from = it->sender->address, .to = it->claimed->email.to, .id = it->message_id
+	};
+	int err = mail_smtp_send(it->link->smtp, &e, it->bytes.p, it->bytes.len);
 
 	if (err == CM_ESTATE) {
 		flow_send_release(

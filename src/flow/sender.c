@@ -115,7 +115,7 @@ void flow_link_free(struct flow_link *k)
 	unlink_item(k);
 	list_remove(&k->sender->links, &k->node);
 	mail_smtp_free(k->smtp);
-	free(k->url);
+	conf_unref(k->conf);
 	free(k);
 }
 
@@ -197,7 +197,20 @@ static void on_end(void *arg, const struct mail_verdict *v)
 
 static const struct mail_smtp_events link_events = { on_ready, on_at_dot, on_verdict, on_end };
 
-static void open_link(struct flow_sender *s, const char *url)
+/* How a mailbox's server is reached. Borrowed from M. */
+static struct line_conf line_conf_of(const struct conf_mailbox *m, const char *helo)
+{
+	return (struct line_conf){
+		.url = m->smtp,
+		.plain = !m->tls_required,
+		.ca_pem = m->ca.text,
+		.helo = helo,
+		.user = *m->user ? m->user : NULL,
+		.password = m->password.text,
+	};
+}
+
+static void open_link(struct flow_sender *s, const struct conf_mailbox *server)
 {
 	struct flow_link *k = xcalloc(1, sizeof *k);
 	char helo[256];
@@ -206,10 +219,14 @@ static void open_link(struct flow_sender *s, const char *url)
 		strncpy(helo, "localhost", sizeof helo);
 	helo[sizeof helo - 1] = '\0';
 	k->sender = s;
-	k->url = xstrdup(url);
+	k->conf = conf_ref(flow.plan->conf);
+	k->server = server;
 	list_push(&s->links, &k->node);
-	k->smtp = mail_smtp_open(
-		&(struct mail_smtp_conf){ .url = url, .helo = helo }, &link_events, k);
+	const struct mail_smtp_conf conf = {
+		.line = line_conf_of(server, helo),
+		.mails_max = server->mails_per_connection,
+	};
+	k->smtp = mail_smtp_open(&conf, &link_events, k);
 }
 
 /* ---- who gets which ---------------------------------------------------------------------------- */
@@ -289,7 +306,7 @@ void flow_sender_feed(struct flow_sender *s)
 		flow_send_wire(it);
 	}
 	for (size_t n = opening(s); n < s->waiting.n + s->reserved.n && may_open(s, cm); n++)
-		open_link(s, cm->smtp);
+		open_link(s, cm);
 }
 
 void flow_sender_connect(struct flow_item *it)
@@ -315,7 +332,7 @@ static void reconfigure(struct flow_sender *s)
 	list_each (node, &s->links) {
 		struct flow_link *k = list_entry(node, struct flow_link, node);
 
-		if (!cm || !str_eq(k->url, cm->smtp) || n == most)
+		if (!cm || !conf_is_same_server(k->server, cm) || n == most)
 			k->is_leaving = true;
 		n += !k->is_leaving;
 	}

@@ -45,10 +45,10 @@ static void smtp_free(struct mail_smtp *s)
 	loop_timer_cancel(&s->timer);
 	loop_defer_cancel(&s->tell);
 	str_done(&s->body);
-	free(s->from);
-	free(s->to);
-	free(s->url);
-	free(s->helo);
+	free(s->mail.from);
+	free(s->mail.to);
+	free(s->mail.id);
+	line_conf_done(&s->conf);
 	free(s);
 }
 
@@ -115,19 +115,31 @@ static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, 
 	mail_smtp_finish(s, &v);
 }
 
+static struct mail_hello read_hello(
+	const struct mail_smtp *s, const char *const *greeting, size_t n)
+{
+	const struct mail_hello_way way = {
+		.starttls = !s->conf.plain && !str_istarts(s->conf.url, "smtps:"),
+		.login = s->conf.user,
+	};
+	struct mail_hello hello;
+
+	mail_hello_read(greeting, n, way, &hello);
+	return hello;
+}
+
 static void on_open(void *arg, const char *const *greeting, size_t n)
 {
 	struct mail_smtp *s = arg;
-	struct mail_hello hello;
+	const struct mail_hello hello = read_hello(s, greeting, n);
 
-	mail_hello_read(greeting, n, &hello);
 	/* libcurl calls it a success, too, when the server refused EHLO. */
 	if (!hello.is_open) {
 		connect_failed(s, &hello, CM_EPROTO, "no answer to EHLO", true);
 		return;
 	}
 	s->connected_at_ms = clock_boot_ms();
-	s->has_pipelining = hello.pipelining;
+	s->offers = hello.offers;
 	if (s->has_mail)
 		mail_smtp_start(s);
 	else
@@ -164,9 +176,8 @@ static void on_line_end(
 	s->sent = line_sent(s->line);
 	s->line = NULL;
 	if (s->state == SMTP_CONNECT) {
-		struct mail_hello hello;
+		const struct mail_hello hello = read_hello(s, greeting, n);
 
-		mail_hello_read(greeting, n, &hello);
 		connect_failed(s, &hello, err, detail, n || err == CM_ECLOSED || err == CM_EPROTO);
 		return;
 	}
@@ -183,17 +194,12 @@ void mail_smtp_connect(struct mail_smtp *s)
 		.on_flushed = on_flushed,
 		.on_end = on_line_end,
 	};
-	struct line_conf conf = {
-		.url = s->url,
-		.helo = s->helo,
-		.connect_timeout_ms = s->connect_ms,
-	};
-
 	s->reply = (struct mail_reply){ 0 };
 	s->is_reused = false;
+	s->mails = 0;
 	s->connect_at_ms = clock_boot_ms();
 	s->connected_at_ms = 0;
-	s->line = line_open(&conf, &events, s);
+	s->line = line_open(&s->conf, &events, s);
 }
 
 static void on_timer(void *arg)
@@ -215,9 +221,9 @@ struct mail_smtp *mail_smtp_open(
 
 	s->events = events;
 	s->arg = arg;
-	s->url = xstrdup(conf->url);
-	s->helo = xstrdup(conf->helo);
-	s->connect_ms = or_else(conf->connect_ms, 5 * CLOCK_MINUTE_MS);
+	s->conf = line_conf_copy(&conf->line);
+	s->conf.connect_timeout_ms = or_else(conf->line.connect_timeout_ms, 5 * CLOCK_MINUTE_MS);
+	s->mails_max = conf->mails_max;
 	s->limit_ms[LIMIT_COMMAND] = or_else(conf->command_ms, 5 * CLOCK_MINUTE_MS);
 	s->limit_ms[LIMIT_DATA] = or_else(conf->data_ms, 2 * CLOCK_MINUTE_MS);
 	s->limit_ms[LIMIT_BLOCK] = or_else(conf->block_ms, 3 * CLOCK_MINUTE_MS);
@@ -234,18 +240,29 @@ bool mail_smtp_is_idle(const struct mail_smtp *s)
 	return s->state == SMTP_IDLE && !s->notices;
 }
 
-int mail_smtp_send(
-	struct mail_smtp *s, const char *from, const char *to, const char *bytes, size_t n)
+static void keep_mail(
+	struct mail_smtp *s, const struct mail_envelope *e, const char *bytes, size_t n)
 {
-	if (!mail_is_wire_address(from) || !mail_is_wire_address(to))
+	free(s->mail.from);
+	free(s->mail.to);
+	free(s->mail.id);
+	mail_dot_stuff(&s->body, bytes, n);
+	s->mail = (struct mail_wire){
+		.from = xstrdup(e->from),
+		.to = xstrdup(e->to),
+		.id = xstrdup(e->id),
+		.size = s->body.len,
+		.is_8bit = mail_has_8bit(bytes, n),
+	};
+}
+
+int mail_smtp_send(struct mail_smtp *s, const struct mail_envelope *e, const char *bytes, size_t n)
+{
+	if (!mail_is_wire_address(e->from) || !mail_is_wire_address(e->to))
 		return CM_EINVAL;
 	if (!mail_smtp_is_idle(s))
 		return CM_ESTATE;
-	free(s->from);
-	free(s->to);
-	s->from = xstrdup(from);
-	s->to = xstrdup(to);
-	mail_dot_stuff(&s->body, bytes, n);
+	keep_mail(s, e, bytes, n);
 	s->has_mail = true;
 	mail_smtp_start(s);
 	return CM_OK;

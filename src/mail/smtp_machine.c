@@ -39,8 +39,9 @@ void mail_smtp_set_state(struct mail_smtp *s, enum smtp_state to, const char *wh
 
 	bug_if(!(rows[s->state].next & 1U << to), "smtp: %s -> %s (%s)", state_names[s->state],
 		state_names[to], why);
-	log_event(LOG_DEBUG, "smtp", LOG_S("server", s->url), LOG_S("from", state_names[s->state]),
-		LOG_S("to", state_names[to]), LOG_S("why", why));
+	log_event(LOG_DEBUG, "smtp", LOG_S("server", s->conf.url),
+		LOG_S("from", state_names[s->state]), LOG_S("to", state_names[to]),
+		LOG_S("why", why));
 	s->state = to;
 	if (s->line) {
 		s->sent = line_sent(s->line);
@@ -114,6 +115,7 @@ static void decide(struct mail_smtp *s, const struct mail_verdict *v)
 	s->connect_at_ms = s->connected_at_ms = s->mail_at_ms = s->body_at_ms = s->dot_at_ms = 0;
 	s->has_mail = false;
 	s->is_reused = true;
+	s->mails++;
 	s->dot_end = 0;
 	str_reset(&s->body);
 	mail_smtp_tell(s, TELL_VERDICT);
@@ -140,39 +142,67 @@ void mail_smtp_fail(struct mail_smtp *s, int err, const char *why)
 
 /* ---- the way of a mail ----------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static void say(struct mail_smtp *s, const char *fmt, ...)
+static void say(struct mail_smtp *s, const char *command)
 {
-	struct str out = STR_INIT;
-	va_list ap;
+	line_write(s->line, command, strlen(command));
+}
 
-	va_start(ap, fmt);
-	str_vaddf(&out, fmt, ap);
-	va_end(ap);
-	line_write(s->line, out.p, out.len);
-	str_done(&out);
+static void write_out(struct mail_smtp *s, struct str *commands)
+{
+	line_write(s->line, commands->p, commands->len);
+	str_done(commands);
+}
+
+/* The server would say so itself, after the whole mail perhaps (RFC 1870 6.1). */
+static void refuse_size(struct mail_smtp *s)
+{
+	struct mail_verdict v = {
+		.outcome = MAIL_OUTCOME_REFUSED,
+		.stage = MAIL_STAGE_MAIL,
+		.code = 552,
+		.enhanced = "5.3.4",
+	};
+
+	snprintf(v.text, sizeof v.text,
+		"not offered to the server: it takes mails of at most %lld bytes, this one has %zu",
+		(long long)s->offers.size_max, s->mail.size);
+	decide(s, &v);
+	mail_smtp_go_idle(s);
 }
 
 /* One write for all three commands where the server allows it (RFC 2920). */
 void mail_smtp_start(struct mail_smtp *s)
 {
+	struct str out = STR_INIT;
+
 	s->mail_at_ms = clock_boot_ms();
-	if (s->has_pipelining)
-		say(s, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n", s->from, s->to);
-	else
-		say(s, "MAIL FROM:<%s>\r\n", s->from);
+	if (s->offers.size_max && s->mail.size > (uint64_t)s->offers.size_max) {
+		refuse_size(s);
+		return;
+	}
+	mail_add_mail_from(&out, &s->offers, &s->mail);
+	if (s->offers.pipelining) {
+		mail_add_rcpt_to(&out, &s->offers, &s->mail);
+		str_adds(&out, "DATA\r\n");
+	}
+	write_out(s, &out);
 	mail_smtp_set_state(s, SMTP_MAIL, "a mail");
 }
 
 static void act_mail_ok(struct mail_smtp *s)
 {
-	if (!s->has_pipelining)
-		say(s, "RCPT TO:<%s>\r\n", s->to);
+	struct str out = STR_INIT;
+
+	if (!s->offers.pipelining) {
+		mail_add_rcpt_to(&out, &s->offers, &s->mail);
+		write_out(s, &out);
+	}
 	mail_smtp_set_state(s, SMTP_RCPT, "sender accepted");
 }
 
 static void act_rcpt_ok(struct mail_smtp *s)
 {
-	if (!s->has_pipelining)
+	if (!s->offers.pipelining)
 		say(s, "DATA\r\n");
 	mail_smtp_set_state(s, SMTP_DATA, "recipient accepted");
 }
@@ -199,8 +229,9 @@ void mail_smtp_start_quit(struct mail_smtp *s)
 
 void mail_smtp_go_idle(struct mail_smtp *s)
 {
-	mail_smtp_set_state(s, SMTP_IDLE, "ready");
-	if (s->is_quit_wanted)
+	if (s->state != SMTP_IDLE)
+		mail_smtp_set_state(s, SMTP_IDLE, "ready");
+	if (s->is_quit_wanted || (s->mails_max && s->mails >= s->mails_max))
 		mail_smtp_start_quit(s);
 	else
 		mail_smtp_tell(s, TELL_READY);
@@ -236,7 +267,7 @@ static void act_refused(struct mail_smtp *s)
 	enum smtp_state drain = rows[s->state].drain;
 
 	decide(s, &v);
-	if (s->has_pipelining && drain)
+	if (s->offers.pipelining && drain)
 		mail_smtp_set_state(s, drain, "refused");
 	else
 		act_reset(s);

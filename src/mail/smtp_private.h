@@ -1,6 +1,7 @@
 /*
- * Inside the SMTP client, four files: smtp.c is the door and the connection, smtp_machine.c the
- * dialogue; smtp_wire.c (what goes out) and smtp_reply.c (what comes back) are pure.
+ * Inside the SMTP client, five files: smtp.c is the door and the connection, smtp_machine.c the
+ * dialogue; smtp_wire.c (what goes out), smtp_reply.c (what comes back) and smtp_hello.c (how it
+ * began) are pure.
  * Runs on: loop.
  */
 #pragma once
@@ -36,21 +37,51 @@ enum mail_reply_feed mail_reply_feed(struct mail_reply *r, const char *text, siz
 /* The server's name for the mail, from a 2xx reply to the dot; "" when no known form is in it. */
 void mail_reply_queue_id(const struct mail_reply *r, char ret[64]);
 
-/* What a server said until the end of its greeting and EHLO. */
+/* ---- how it began (smtp_hello.c) ------------------------------------------------------------- */
+
+/* What a server's EHLO offers, the last one: under TLS the one that was said there. */
+struct mail_offers {
+	bool pipelining; /* RFC 2920 */
+	bool eightbit; /* RFC 6152 */
+	bool dsn; /* RFC 3461 */
+	bool size; /* RFC 1870 */
+	int64_t size_max; /* bytes of the largest mail it takes; 0: it does not say */
+};
+
+/* What a server said until it was ready. */
 struct mail_hello {
 	struct mail_reply last; /* the last complete reply; code 0: none */
 	enum mail_stage stage; /* where the last word was, or was still to be, said */
-	bool is_open; /* EHLO or HELO was accepted */
-	bool pipelining; /* RFC 2920 */
+	bool is_open; /* EHLO or HELO was accepted, and so was what came after it */
+	struct mail_offers offers;
 };
 
-void mail_hello_read(const char *const *lines, size_t n, struct mail_hello *ret);
+/* What libcurl was told to do between the greeting and the first mail. */
+struct mail_hello_way {
+	bool starttls, login;
+};
+
+void mail_hello_read(
+	const char *const *lines, size_t n, struct mail_hello_way way, struct mail_hello *ret);
 
 /* ---- the wire (smtp_wire.c) ------------------------------------------------------------------ */
 
 /* true: can stand between < and > in a command as it is (RFC 5321, without SMTPUTF8): no control
  * character, space, angle bracket or 8-bit byte, so that no address is ever two commands. */
 bool mail_is_wire_address(const char *address);
+
+/* A mail as the commands before it name it. */
+struct mail_wire {
+	char *from, *to, *id; /* id: NULL: none */
+	size_t size;
+	bool is_8bit;
+};
+
+bool mail_has_8bit(const char *bytes, size_t n);
+/* Each appends a command, with the parameters that the server takes. */
+void mail_add_mail_from(
+	struct str *out, const struct mail_offers *offers, const struct mail_wire *w);
+void mail_add_rcpt_to(struct str *out, const struct mail_offers *offers, const struct mail_wire *w);
 
 /* Appends BYTES as they go after 354: every line end CRLF (a bare CR or LF is one, too: a server
  * that sees another end of the mail than we do is how mails are smuggled), the last line ended, a
@@ -109,8 +140,8 @@ struct mail_smtp {
 	const struct mail_smtp_events
 		*events; /* borrowed: from the caller, until mail_smtp_free() */
 	void *arg; /* borrowed likewise */
-	char *url, *helo; /* owned */
-	int64_t connect_ms, limit_ms[SMTP_LIMIT_N];
+	struct line_conf conf; /* owned: line_conf_done() */
+	int64_t limit_ms[SMTP_LIMIT_N];
 	struct line *line; /* owned; NULL: no connection */
 	struct mail_reply reply;
 	enum smtp_state state;
@@ -119,11 +150,12 @@ struct mail_smtp {
 	unsigned notices; /* bits of enum smtp_notice */
 	bool is_calling; /* inside a callback: mail_smtp_free() must leave us our memory */
 	bool is_freed; /* it was called there */
-	bool has_pipelining; /* the server offers it */
+	struct mail_offers offers;
 	bool has_mail; /* a mail is under way and has no verdict yet */
 	bool is_reused; /* the connection has carried a mail before */
 	bool is_quit_wanted; /* QUIT when the mail under way is over */
-	char *from, *to; /* owned: of the last mail given */
+	int mails, mails_max; /* how many had their verdict; 0: any number may */
+	struct mail_wire mail; /* the last mail given; its strings are owned */
 	struct str body; /* likewise; stuffed */
 	uint64_t dot_end; /* where the dot ends, as line_queued(); 0: not written */
 	uint64_t sent; /* line_sent() when the state was entered or the line ended */

@@ -16,7 +16,14 @@
 #include "coldmail/str.h"
 
 static const char usage[] =
-	"usage: bench-smtp_client [OPTION]... smtp://HOST:PORT\n"
+	"usage: bench-smtp_client [OPTION]... smtp[s]://HOST:PORT\n"
+	"  --starttls       smtp:// with TLS\n"
+	"  --ca FILE        trust these CAs (the system's)\n"
+	"  --user NAME      log in\n"
+	"  --password TEXT  by PLAIN or LOGIN\n"
+	"  --bearer TEXT    by XOAUTH2\n"
+	"  --per-connection N  mails, then another connection\n"
+	"  --id TEXT        what a report shall call the mails\n"
 	"  --connections N  at the same time (1)\n"
 	"  --mails N        in all (1)\n"
 	"  --size N         bytes of a made-up body (1024)\n"
@@ -36,7 +43,7 @@ static const char usage[] =
 static struct {
 	struct mail_smtp_conf smtp;
 	long connections, mails, size, pause, slot, close_after;
-	const char *from, *body_file;
+	const char *from, *id, *body_file;
 	const char *to[64];
 	size_t n_to;
 	bool outcomes, abort, quit_at_dot, fast_forward;
@@ -46,11 +53,11 @@ static struct {
 	.size = 1024,
 	.close_after = -1,
 	.from = "from@source.example",
-	.smtp = { .helo = "bench.example", .idle_ms = CLOCK_MINUTE_MS },
+	.smtp = { .line = { .helo = "bench.example", .plain = true }, .idle_ms = CLOCK_MINUTE_MS },
 };
 
 static struct {
-	struct str body;
+	struct str body, ca;
 	long given, open;
 	long fates[MAIL_OUTCOME_UNCERTAIN + 1];
 } run;
@@ -74,10 +81,14 @@ static void report(const char *what, const struct mail_verdict *v)
 static void send_one(void *arg)
 {
 	struct conn *c = arg;
-	const char *to = opt.to[run.given++ % (long)opt.n_to];
+	const struct mail_envelope e = {
+		.from = opt.from,
+		.to = opt.to[run.given++ % (long)opt.n_to],
+		.id = opt.id,
+	};
 
 	c->has_tried = true;
-	int err = mail_smtp_send(c->smtp, opt.from, to, run.body.p, run.body.len);
+	int err = mail_smtp_send(c->smtp, &e, run.body.p, run.body.len);
 	if (err)
 		die(CM_EXIT_USAGE, "mail_smtp_send: %s", cm_strerror(err));
 }
@@ -180,18 +191,24 @@ static void close_all(void *arg)
 			close_conn(&conns[i]);
 }
 
+static void read_file(const char *path, struct str *out)
+{
+	FILE *f = fopen(path, "r");
+
+	if (!f)
+		die(CM_EXIT_USAGE, "%s: cannot be read", path);
+	for (int c; (c = getc(f)) != EOF;)
+		str_addc(out, (char)c);
+	fclose(f);
+}
+
 static void make_body(void)
 {
 	static const char line[] =
 		"The quick brown fox jumps over the lazy dog, 60 bytes long.\r\n";
 
 	if (opt.body_file) {
-		FILE *f = fopen(opt.body_file, "r");
-		if (!f)
-			die(CM_EXIT_USAGE, "%s: cannot be read", opt.body_file);
-		for (int c; (c = getc(f)) != EOF;)
-			str_addc(&run.body, (char)c);
-		fclose(f);
+		read_file(opt.body_file, &run.body);
 		return;
 	}
 	str_adds(&run.body, "From: <from@source.example>\r\nSubject: bench\r\n\r\n");
@@ -211,13 +228,20 @@ static long number(const char *s)
 
 static void set_limits(long ms)
 {
-	opt.smtp.connect_ms = opt.smtp.command_ms = opt.smtp.data_ms = ms;
+	opt.smtp.line.connect_timeout_ms = opt.smtp.command_ms = opt.smtp.data_ms = ms;
 	opt.smtp.block_ms = opt.smtp.dot_ms = ms;
 }
 
 static void read_options(int argc, char **argv)
 {
 	enum {
+		STARTTLS,
+		CA,
+		USER,
+		PASSWORD,
+		BEARER,
+		PER_CONNECTION,
+		ID,
 		CONNECTIONS,
 		MAILS,
 		SIZE,
@@ -235,6 +259,13 @@ static void read_options(int argc, char **argv)
 		FAST_FORWARD
 	};
 	static const struct option options[] = {
+		{ "starttls", 0, NULL, STARTTLS },
+		{ "ca", 1, NULL, CA },
+		{ "user", 1, NULL, USER },
+		{ "password", 1, NULL, PASSWORD },
+		{ "bearer", 1, NULL, BEARER },
+		{ "per-connection", 1, NULL, PER_CONNECTION },
+		{ "id", 1, NULL, ID },
 		{ "connections", 1, NULL, CONNECTIONS },
 		{ "mails", 1, NULL, MAILS },
 		{ "size", 1, NULL, SIZE },
@@ -255,6 +286,28 @@ static void read_options(int argc, char **argv)
 
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (c) {
+		case STARTTLS:
+			opt.smtp.line.plain = false;
+			break;
+		case CA:
+			read_file(optarg, &run.ca);
+			opt.smtp.line.ca_pem = str_z(&run.ca);
+			break;
+		case USER:
+			opt.smtp.line.user = optarg;
+			break;
+		case PASSWORD:
+			opt.smtp.line.password = optarg;
+			break;
+		case BEARER:
+			opt.smtp.line.bearer = optarg;
+			break;
+		case PER_CONNECTION:
+			opt.smtp.mails_max = (int)number(optarg);
+			break;
+		case ID:
+			opt.id = optarg;
+			break;
 		case CONNECTIONS:
 			opt.connections = number(optarg);
 			break;
@@ -307,7 +360,7 @@ static void read_options(int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		die(CM_EXIT_USAGE, "%s", usage);
-	opt.smtp.url = argv[optind];
+	opt.smtp.line.url = argv[optind];
 	if (!opt.n_to)
 		opt.to[opt.n_to++] = "to@sink.example";
 }

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mail_reply r = { 0 };
 	struct mail_hello hello;
 	size_t n = 0;
+	const struct mail_hello_way way = { .starttls = size % 2, .login = size % 3 };
 
 	memcpy(text, data, size);
 	text[size] = '\0';
@@ -60,8 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_reply(&r, mail_reply_feed(&r, text + at, len));
 		at += len + 1;
 	}
-	mail_hello_read((const char *const *)lines, n, &hello);
-	bug_if(hello.pipelining && !hello.is_open, "an offer of nobody");
+	mail_hello_read((const char *const *)lines, n, way, &hello);
+	bug_if(hello.is_open && hello.last.code / 100 != 2, "open after a no");
 	free(text);
 	return 0;
 }

@@ -228,6 +228,8 @@ START_TEST(stores)
 END_TEST
 
 #define BOX(smtp) "mailbox \"a@x.com\" {\nsmtp = \"" smtp "\" tls = none }"
+#define HOST                                                                                       \
+	": expected smtps://HOST (TLS at once) or smtp://HOST (STARTTLS), with or without :PORT\n"
 #define CLEAR                                                                                      \
 	" with tls = none: mails leave this machine unencrypted, expected a server on loopback\n"
 
@@ -244,36 +246,25 @@ START_TEST(mailboxes)
 		{ BOX("smtp://[2001:db8::1]:25"),
 			"c.conf:2: warning: smtp = smtp://[2001:db8::1]:25" CLEAR },
 		{ BOX("smtps://localhost"),
-			"c.conf:2: smtp = smtps://localhost: TLS is not built yet in this version, "
-			"expected smtp:// and tls = none, towards a server on this machine\n" },
-		{ BOX("http://localhost"),
-			"c.conf:2: smtp = http://localhost: expected smtp://HOST or "
-			"smtp://HOST:PORT\n" },
-		{ BOX("smtp://"),
-			"c.conf:2: smtp = smtp://: expected smtp://HOST or smtp://HOST:PORT\n" },
-		{ BOX("smtp://h:0"),
-			"c.conf:2: smtp = smtp://h:0: expected smtp://HOST or smtp://HOST:PORT\n" },
-		{ BOX("smtp://h:65536"), "c.conf:2: smtp = smtp://h:65536: expected smtp://HOST or "
-					 "smtp://HOST:PORT\n" },
-		{ BOX("smtp://u:p@h"), "c.conf:2: smtp = smtp://u:p@h: expected smtp://HOST or "
-				       "smtp://HOST:PORT\n" },
-		{ BOX("smtp://[::1"), "c.conf:2: smtp = smtp://[::1: expected smtp://HOST or "
-				      "smtp://HOST:PORT\n" },
-		{ BOX("smtp://[:::]:5"), "c.conf:2: smtp = smtp://[:::]:5: expected smtp://HOST or "
-					 "smtp://HOST:PORT\n" },
-		{ BOX("smtp://h/x"),
-			"c.conf:2: smtp = smtp://h/x: expected smtp://HOST or smtp://HOST:PORT\n" },
-		{ "mailbox \"a@x.com\" {\nsmtp = \"smtp://localhost:25\" }",
-			"c.conf:2: smtp = smtp://localhost:25 wants STARTTLS, which is not built "
-			"yet "
-			"in this version, expected tls = none beside it, towards a server on this "
-			"machine\n" },
+			"c.conf:2: smtp = smtps://localhost:465 is TLS at once, and tls = none, "
+			"expected smtp:// or no 'tls'\n" },
+		{ BOX("http://localhost"), "c.conf:2: smtp = http://localhost" HOST },
+		{ BOX("smtp://"), "c.conf:2: smtp = smtp://" HOST },
+		{ BOX("smtps://"), "c.conf:2: smtp = smtps://" HOST },
+		{ BOX("smtp://h:0"), "c.conf:2: smtp = smtp://h:0" HOST },
+		{ BOX("smtp://h:65536"), "c.conf:2: smtp = smtp://h:65536" HOST },
+		{ BOX("smtp://u:p@h"), "c.conf:2: smtp = smtp://u:p@h" HOST },
+		{ BOX("smtp://[::1"), "c.conf:2: smtp = smtp://[::1" HOST },
+		{ BOX("smtp://[:::]:5"), "c.conf:2: smtp = smtp://[:::]:5" HOST },
+		{ BOX("smtp://h/x"), "c.conf:2: smtp = smtp://h/x" HOST },
+		{ "mailbox \"a@x.com\" {\nsmtp = \"smtp://mx.example.com:25\" }", "" },
+		{ "mailbox \"a@x.com\" {\nsmtp = \"SMTPS://mx.example.com\" }", "" },
 		{ "mailbox \"a@x.com\" {\nsmtp = \"smtp://localhost:25\"\ntls = no }",
 			"c.conf:3: tls = no: expected none|required (is the connection to the mail "
 			"server encrypted)\n" },
 		{ "mailbox \"a@x.com\" { tls = none }",
 			"c.conf:1: mailbox 'a@x.com' has no 'smtp', expected smtp = ... (the mail "
-			"server, such as \"smtp://127.0.0.1:2525\")\n" },
+			"server, such as \"smtps://smtp.example.com\")\n" },
 		{ "mailbox \"a@x.com\" { smtp }",
 			"c.conf:1: '}' behind 'smtp', expected '=' or '{'\n" },
 		{ MAILBOX "mailbox \"A@X.com\" { smtp = \"smtp://127.0.0.1:25\"  tls = none }",

@@ -107,6 +107,7 @@ static void open_to(const char *url, int64_t limit_ms)
 	};
 	struct line_conf conf = {
 		.url = url,
+		.plain = true,
 		.helo = "me.example",
 		.connect_timeout_ms = limit_ms,
 		.line_max = 100,

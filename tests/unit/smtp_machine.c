@@ -148,7 +148,9 @@ static void start(void)
 		.on_verdict = on_verdict,
 		.on_end = on_end,
 	};
-	struct mail_smtp_conf conf = { .url = "smtp://relay.example", .helo = "me.example" };
+	struct mail_smtp_conf conf = {
+		.line = { .url = "smtp://relay.example", .plain = true, .helo = "me.example" },
+	};
 
 	memset(&me, 0, sizeof me);
 	memset(&net, 0, sizeof net);
@@ -170,8 +172,9 @@ static void wrote(const char *want)
 
 static void give_mail(void)
 {
-	ck_assert_int_eq(
-		mail_smtp_send(me.smtp, "a@from.example", "b@to.example", "hello\n", 6), 0);
+	const struct mail_envelope e = { .from = "a@from.example", .to = "b@to.example" };
+
+	ck_assert_int_eq(mail_smtp_send(me.smtp, &e, "hello\n", 6), 0);
 }
 
 /* Leads a new connection to STATE by the shortest way. */
@@ -490,14 +493,17 @@ END_TEST
 
 START_TEST(send_out_of_turn)
 {
+	const struct mail_envelope good = { .from = "a@b", .to = "c@d" };
+	const struct mail_envelope bad = { .from = "a@b", .to = "c@d> x" };
+
 	start();
-	ck_assert_int_eq(mail_smtp_send(me.smtp, "a@b", "c@d", "", 0), CM_ESTATE);
+	ck_assert_int_eq(mail_smtp_send(me.smtp, &good, "", 0), CM_ESTATE);
 	open_line(true);
-	ck_assert_int_eq(mail_smtp_send(me.smtp, "a@b", "c@d> x", "", 0), CM_EINVAL);
+	ck_assert_int_eq(mail_smtp_send(me.smtp, &bad, "", 0), CM_EINVAL);
 	give_mail();
-	ck_assert_int_eq(mail_smtp_send(me.smtp, "a@b", "c@d", "", 0), CM_ESTATE);
+	ck_assert_int_eq(mail_smtp_send(me.smtp, &good, "", 0), CM_ESTATE);
 	lose(CM_ECONN, NULL, 0);
-	ck_assert_int_eq(mail_smtp_send(me.smtp, "a@b", "c@d", "", 0), CM_ESTATE);
+	ck_assert_int_eq(mail_smtp_send(me.smtp, &good, "", 0), CM_ESTATE);
 	mail_smtp_quit(me.smtp);
 	mail_smtp_abort(me.smtp);
 	turn();

@@ -163,12 +163,12 @@ START_TEST(hellos)
 
 		while (cases[i].lines[n])
 			n++;
-		mail_hello_read(cases[i].lines, n, &hello);
+		mail_hello_read(cases[i].lines, n, (struct mail_hello_way){ 0 }, &hello);
 		ck_assert_msg(hello.last.code == cases[i].code && hello.stage == cases[i].stage &&
 				      hello.is_open == cases[i].is_open &&
-				      hello.pipelining == cases[i].pipelining,
+				      hello.offers.pipelining == cases[i].pipelining,
 			"case %zu: %d %s %d %d", i, hello.last.code, mail_stage_name(hello.stage),
-			hello.is_open, hello.pipelining);
+			hello.is_open, hello.offers.pipelining);
 	}
 }
 END_TEST

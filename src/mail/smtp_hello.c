@@ -1,0 +1,101 @@
+/*
+ * How an SMTP connection began: what libcurl asked in which order (line_curl.c has it do so), what
+ * the server said to each, and what it offers. Pure.
+ * Runs on: loop. Called by mail/smtp.c.
+ * Never: judges a refusal; believes an offer that was made before TLS.
+ */
+#include "smtp_private.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* The question that the next reply answers. */
+enum asked { GREETING, EHLO, HELO, STARTTLS, AUTH };
+
+static enum mail_stage stage_of(enum asked q)
+{
+	return q == GREETING ? MAIL_STAGE_GREET : q == AUTH ? MAIL_STAGE_AUTH : MAIL_STAGE_EHLO;
+}
+
+/* What libcurl asks when Q was answered with CODE. */
+static enum asked next(enum asked q, int code, bool *starttls)
+{
+	const bool yes = code / 100 == 2;
+
+	switch (q) {
+	case GREETING:
+		return yes ? EHLO : GREETING;
+	case EHLO:
+		if (!yes)
+			return HELO;
+		break;
+	case STARTTLS:
+		*starttls = false;
+		return yes ? EHLO : STARTTLS; /* after a no libcurl gives up */
+	case HELO:
+	case AUTH:
+		break;
+	}
+	return *starttls ? STARTTLS : AUTH;
+}
+
+/* "250-KEYWORD parameters": the parameters, NULL: it is not KEYWORD. */
+static const char *offer(const char *line, const char *keyword)
+{
+	const size_t n = strlen(keyword);
+
+	if (strlen(line) < 4 + n || strncasecmp(line + 4, keyword, n) != 0)
+		return NULL;
+	line += 4 + n;
+	return *line == ' ' ? line + 1 : *line ? NULL : line;
+}
+
+static void read_offer(const char *line, struct mail_offers *ret)
+{
+	const char *size = offer(line, "SIZE");
+	int64_t n;
+
+	ret->pipelining |= offer(line, "PIPELINING") != NULL;
+	ret->eightbit |= offer(line, "8BITMIME") != NULL;
+	ret->dsn |= offer(line, "DSN") != NULL;
+	ret->size |= size != NULL;
+	if (size && str_to_i64(size, &n) && n > 0)
+		ret->size_max = n;
+}
+
+/* Q was answered; returns the next question. Offers count when the reply is a yes. */
+static enum asked answered(struct mail_hello *h, enum asked q, const struct mail_offers *offers,
+	struct mail_hello_way *way)
+{
+	const bool yes = h->last.code / 100 == 2;
+	const enum asked then = next(q, h->last.code, &way->starttls);
+
+	if (q != AUTH)
+		h->offers = q == EHLO && yes ? *offers : (struct mail_offers){ 0 };
+	h->is_open = yes && then == AUTH;
+	h->stage = stage_of(yes && (then != AUTH || way->login) ? then : q);
+	return then;
+}
+
+void mail_hello_read(
+	const char *const *lines, size_t n, struct mail_hello_way way, struct mail_hello *ret)
+{
+	struct mail_offers offers = { 0 };
+	struct mail_reply r = { 0 };
+	enum asked q = GREETING;
+
+	*ret = (struct mail_hello){ .stage = MAIL_STAGE_GREET };
+	for (size_t i = 0; i < n; i++) {
+		/* The first line of the EHLO reply is the server's name. */
+		if (r.lines && !r.is_done)
+			read_offer(lines[i], &offers);
+		enum mail_reply_feed got = mail_reply_feed(&r, lines[i], strlen(lines[i]));
+		if (got == MAIL_REPLY_MORE)
+			continue;
+		ret->last = r;
+		if (got == MAIL_REPLY_GARBAGE)
+			return;
+		q = answered(ret, q, &offers, &way);
+		offers = (struct mail_offers){ 0 };
+	}
+}
