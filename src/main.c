@@ -126,7 +126,9 @@ static void print_check(void)
 	char *trouble = ops_store_trouble(app.conf);
 
 	if (trouble)
-		printf("%s: warning: store: %s\n", app.file, trouble);
+		printf("%s:%d: warning: store: %s, expected a place that the daemon's user can "
+		       "write to\n",
+			app.conf->store_file, app.conf->store_line, trouble);
 	free(trouble);
 	printf("%s: ok: %zu mailbox%s, %zu campaign%s\n", app.file, app.conf->n_mailboxes,
 		app.conf->n_mailboxes == 1 ? "" : "es", app.conf->n_campaigns,

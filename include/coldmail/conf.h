@@ -88,6 +88,8 @@ struct conf {
 	const char *file; /* as given */
 	const char *store; /* "sqlite:/path" */
 	const char *store_path; /* absolute path of the SQLite file */
+	const char *store_file; /* where it is set; by default, the file's first line */
+	int store_line;
 	int64_t store_timeout_ms, stop_timeout_ms;
 	int log_level; /* syslog priority */
 	int log_format; /* enum log_format */

@@ -42,6 +42,8 @@ void conf_check_store(struct conf_load *l)
 	struct conf *c = l->conf;
 	const struct conf_place at = place_of(l->root, "store");
 
+	c->store_file = mem_arena_dup(&l->arena, at.src->name);
+	c->store_line = at.line;
 	if (str_starts(c->store, "mongodb://") || str_starts(c->store, "mongodb+srv://")) {
 		conf_error(l, at,
 			"store: MongoDB is not built yet in this version, expected "

@@ -112,7 +112,13 @@ def test_a_check_warns_of_a_store_that_cannot_be_opened(tmp_path):
     text = coldmail.conf.read_text()
     assert str(coldmail.store) in text
     coldmail.conf.write_text(text.replace(str(coldmail.store), f"{tmp_path}/none/coldmail.db"))
-    assert f"{coldmail.conf}: warning: store: the directory {tmp_path}/none: " in check()
+    coldmail.conf.write_text("# by hand\n" + coldmail.conf.read_text())
+    assert f"{coldmail.conf}:2: warning: store: the directory {tmp_path}/none: " in check()
+    included = tmp_path / "store.conf"
+    included.write_text(f'\n\nstore = "sqlite:{tmp_path}/none/coldmail.db"\n')
+    rest = coldmail.conf.read_text().partition("\n")[2].partition("\n")[2]
+    coldmail.conf.write_text(f'include "{included}"\n{rest}')
+    assert f"{included}:3: warning: store: " in check()
     assert not (tmp_path / "none").exists()
 
 
