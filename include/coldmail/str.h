@@ -57,5 +57,8 @@ const char *str_closest(const char *text, const char *const *words, size_t n);
 /* Lower-case hex of N bytes into RET (2 n + 1 bytes). */
 void str_hex(const void *p, size_t n, char *ret);
 
+/* What makes a word that N things have a plural: "lead%s". */
+const char *str_plural(int64_t n);
+
 /* A duration for people: "850ms", "12s", "4min 5s", "3h 2min", "2d 4h". RET holds 32 bytes. */
 char *str_duration(int64_t ms, char *ret);

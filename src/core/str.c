@@ -328,6 +328,11 @@ void str_hex(const void *p, size_t n, char *ret)
 	ret[2 * n] = '\0';
 }
 
+const char *str_plural(int64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static void two_units(
 	char *ret, size_t size, int64_t big, const char *big_unit, int64_t small, const char *unit)
 {

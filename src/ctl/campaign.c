@@ -34,7 +34,9 @@ static void campaign_row(struct ctl_table *t, const cJSON *o, const char *now)
 	add_number(t, ctl_whole(leads, "queued") + ctl_whole(leads, "in_flight"));
 	add_number(t, ctl_whole(leads, "held"));
 	add_number(t, ctl_whole(leads, "ended"));
-	ctl_add_when(&next, ctl_text(o, "next_due"), now);
+	/* When it would be that of a campaign that may send. */
+	ctl_add_when(&next, str_eq(ctl_text(o, "state"), "running") ? ctl_text(o, "next_mail") : "",
+		now);
 	ctl_table_add(t, str_z(&next));
 	str_reset(&next);
 	if (ctl_get(o, "per_day"))
@@ -47,7 +49,7 @@ static void campaign_row(struct ctl_table *t, const cJSON *o, const char *now)
 static int campaigns(const struct ctl *c)
 {
 	static const char *const headings[] = { "CAMPAIGN", "STATE", "LEADS", "WAITING", "HELD",
-		"ENDED", "NEXT DUE", "A DAY", NULL };
+		"ENDED", "NEXT MAIL", "A DAY", NULL };
 	cJSON *answer = NULL;
 	const cJSON *o;
 	struct ctl_table table;
@@ -141,33 +143,47 @@ static int show_previews(const struct ctl *c, const char *campaign)
 	return status;
 }
 
+static int ask_start(const struct ctl *c, bool dry_run, cJSON **ret)
+{
+	cJSON *in = ctl_new("campaign", c->args[0]);
+
+	cJSON_AddBoolToObject(in, "dry_run", dry_run);
+	return ctl_ask(c, "start", in, ret);
+}
+
+/* What would go out, and the question; 0: yes. */
+static int ask_operator(const struct ctl *c)
+{
+	int status = 0;
+
+	if (!c->json && (!c->yes || c->dry_run)) {
+		ctl_print_outlook(c, c->args[0]);
+		status = show_previews(c, c->args[0]);
+	}
+	return status || c->dry_run ? status : ctl_confirm(c, "Start sending?");
+}
+
 static int start(const struct ctl *c)
 {
-	const char *campaign = c->args[0];
-	cJSON *in, *answer = NULL;
-	int status = ctl_check_campaign(c, campaign);
+	cJSON *answer = NULL;
+	int status = ask_start(c, true, &answer);
 
-	if (!status && !c->json && (!c->yes || c->dry_run)) {
-		ctl_print_outlook(c, campaign);
-		status = show_previews(c, campaign);
+	if (!status && !ctl_flag(answer, "already")) {
+		status = ask_operator(c);
+		if (!status && !c->dry_run) {
+			cJSON_Delete(answer);
+			answer = NULL;
+			status = ask_start(c, false, &answer);
+		}
 	}
-	if (!status && !c->dry_run)
-		status = ctl_confirm(c, "Start sending?");
-	if (status)
-		return status;
-	in = ctl_change(c);
-	ctl_put(in, "campaign", campaign);
-	status = ctl_ask(c, "start", in, &answer);
-	if (status)
-		return status;
-	if (c->json)
+	if (!status && c->json)
 		ctl_print_json(cJSON_Duplicate(answer, true));
-	else if (ctl_flag(answer, "already"))
-		printf("%s had been started before.\n", campaign);
-	else
-		printf("%s %s.\n", campaign, c->dry_run ? "would be started" : "is started");
+	else if (!status && ctl_flag(answer, "already"))
+		printf("%s has been started before.\n", c->args[0]);
+	else if (!status)
+		printf("%s %s.\n", c->args[0], c->dry_run ? "would be started" : "is started");
 	cJSON_Delete(answer);
-	return CM_EXIT_OK;
+	return status;
 }
 
 /* ---- pause and resume --------------------------------------------------------------------------- */
@@ -209,16 +225,16 @@ static int resume_it(const struct ctl *c)
 	return set_paused(c, "resume", "running again");
 }
 
-#define WHAT "WHAT is all, campaign NAME or mailbox ADDRESS."
+#define WHAT "all|campaign NAME|mailbox ADDRESS"
 
 const struct ctl_command ctl_commands_campaign[] = {
 	{ "campaigns", "", 0, 0, "campaigns, their leads, and how many mails a day", campaigns, 0,
 		{ { 0 } }, NULL },
 	{ "start", "CAMPAIGN", 1, 1, "show what would go out, ask, and let it", start, CTL_MAILS,
 		{ { 0 } }, NULL },
-	{ "pause", "WHAT", 1, 2, "send nothing more (of it) until resumed", pause_it, 0, { { 0 } },
-		WHAT " It is stored, survives a restart, and shows in why." },
-	{ "resume", "WHAT", 1, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } }, WHAT },
+	{ "pause", WHAT, 1, 2, "send nothing more (of it) until resumed", pause_it, 0, { { 0 } },
+		"It is stored, survives a restart, and shows in why." },
+	{ "resume", WHAT, 1, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } }, NULL },
 	{ "preview", "CAMPAIGN", 1, 1, "the exact bytes that would be sent", preview, 0,
 		{ { "lead", "ADDRESS", "to this lead (else the next one)" },
 			{ "step", "NAME", "this step (else the lead's next)" } },

@@ -42,8 +42,8 @@ void ctl_print_voids(const cJSON *answer)
 	int n = cJSON_GetArraySize(taken);
 
 	if (stopped)
-		printf("%" PRId64 " mail%s on the way %s stopped.\n", stopped,
-			stopped == 1 ? "" : "s", stopped == 1 ? "was" : "were");
+		printf("%" PRId64 " mail%s on the way %s stopped.\n", stopped, str_plural(stopped),
+			stopped == 1 ? "was" : "were");
 	if (!n)
 		return;
 	printf("%d mail%s already in transmission and may still arrive:", n,
@@ -52,46 +52,18 @@ void ctl_print_voids(const cJSON *answer)
 	putchar('\n');
 }
 
-int ctl_check_campaign(const struct ctl *c, const char *name)
-{
-	struct str known = STR_INIT;
-	cJSON *answer = NULL;
-	const cJSON *o;
-	bool found = false;
-	int status = ctl_ask(c, "campaigns", NULL, &answer);
-
-	if (status)
-		return status;
-	cJSON_ArrayForEach(o, ctl_get(answer, "campaigns"))
-	{
-		const char *state = ctl_text(o, "state");
-
-		if (str_eq(state, "gone") || str_eq(state, "none"))
-			continue;
-		found |= str_eq(ctl_text(o, "name"), name);
-		str_adds(&known, known.len ? ", " : "");
-		ctl_add_safe(&known, ctl_text(o, "name"));
-	}
-	if (!found)
-		ctl_error("no campaign \"%s\"; there are: %s", name,
-			known.len ? str_z(&known) : "none yet");
-	str_done(&known);
-	cJSON_Delete(answer);
-	return found ? 0 : CM_EXIT_NO;
-}
-
 static void print_campaign(const cJSON *o, const char *now, bool is_start)
 {
 	const char *name = ctl_text(o, "name"), *state = ctl_text(o, "state");
-	int64_t waiting = ctl_whole(ctl_get(o, "leads"), "queued");
+	int64_t waiting = ctl_whole(ctl_get(o, "leads"), "queued"), a_day = ctl_whole(o, "per_day");
 	struct str next = STR_INIT, finish = STR_INIT;
 
-	ctl_add_when(&next, ctl_text(o, "next_due"), now);
+	ctl_add_when(&next, ctl_text(o, "next_mail"), now);
 	ctl_add_when(&finish, ctl_text(o, "finish"), now);
-	printf("%s: %" PRId64 " lead%s wait%s; about %" PRId64 " mails a day, bound by %s", name,
-		waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "", ctl_whole(o, "per_day"),
+	printf("%s: %" PRId64 " lead%s wait%s; about %" PRId64 " mail%s a day, bound by %s", name,
+		waiting, str_plural(waiting), waiting == 1 ? "s" : "", a_day, str_plural(a_day),
 		ctl_text(o, "bound_by"));
-	if (waiting)
+	if (waiting && cJSON_IsString(ctl_get(o, "finish")))
 		printf("; the last mail about %s", str_z(&finish));
 	printf(".\n");
 	if (str_eq(state, "not_started") && !is_start)
@@ -99,8 +71,10 @@ static void print_campaign(const cJSON *o, const char *now, bool is_start)
 			name);
 	else if (str_eq(state, "paused"))
 		printf("It is paused: coldmailctl resume campaign %s\n", name);
+	else if (waiting && !is_start && cJSON_IsString(ctl_get(o, "next_mail")))
+		printf("Next mail: %s.\n", str_z(&next));
 	else if (waiting && !is_start)
-		printf("The next mail is due %s.\n", str_z(&next));
+		printf("No mail can go out: coldmailctl why %s\n", name);
 	str_done(&next);
 	str_done(&finish);
 }

@@ -139,6 +139,9 @@ void ctl_add_when(struct str *out, const char *stamp, const char *now);
 /* "5 missing_field, 2 operator" of an object of numbers. */
 void ctl_add_counts(struct str *out, const cJSON *counts);
 
+/* What the server said of an attempt, "451 4.7.1 Greylisted"; without a code, why it said nothing. */
+void ctl_add_reply(struct str *out, const cJSON *attempt);
+
 /* A table: headings, then rows of as many cells; columns get as wide as they need. */
 struct ctl_table {
 	const char *const *headings; /* borrowed; ended by NULL */
@@ -159,8 +162,6 @@ void ctl_put(cJSON *o, const char *key, const char *text); /* nothing when it is
 cJSON *ctl_change(const struct ctl *c);
 /* What was stopped on the way, and what could not be any more. */
 void ctl_print_voids(const cJSON *answer);
-/* Is NAME a campaign of the configuration? 0, or the exit status after having said no. */
-int ctl_check_campaign(const struct ctl *c, const char *name) __attribute__((warn_unused_result));
 /* One line about each campaign: how many leads, how many a day, what is missing to begin. */
 void ctl_print_outlook(const struct ctl *c, const char *campaign);
 /* A question on the terminal; true for yes. --yes: true without asking. */

@@ -42,9 +42,9 @@ static void print_campaign(const cJSON *o, const char *now)
 		str_addf(&line, ", %" PRId64 " held", ctl_whole(leads, "held"));
 	if (ctl_whole(o, "due_now"))
 		str_addf(&line, ", %" PRId64 " due", ctl_whole(o, "due_now"));
-	if (cJSON_IsString(ctl_get(o, "next_due"))) {
+	if (str_eq(ctl_text(o, "state"), "running") && cJSON_IsString(ctl_get(o, "next_mail"))) {
 		str_adds(&line, ", next ");
-		ctl_add_time(&line, ctl_text(o, "next_due"), now);
+		ctl_add_time(&line, ctl_text(o, "next_mail"), now);
 	}
 	printf("  %-24s %-12s %s\n", *name ? name : "(no campaign)", ctl_text(o, "state"),
 		str_z(&line));

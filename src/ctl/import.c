@@ -18,6 +18,7 @@
 #define BATCH        500
 #define BATCH_BYTES  ((size_t)4 << 20)
 #define SHOWN        20
+#define SHOWN_KNOWN  5 /* rows that are in the store already, as they are: seldom a mistake */
 #define BAR_EVERY_US 100000
 #define BAR_WIDTH    30
 
@@ -49,6 +50,7 @@ struct import {
 	cJSON *rows; /* owned: the batch in the making */
 	size_t batch_bytes;
 	int64_t counts[N_RESULTS], n_rows;
+	int64_t n_known; /* rows that are in the store already, as they are */
 	cJSON *problems; /* owned: [{file, line, result, text}] */
 	bool shows_bar;
 	int64_t started_us, drawn_us;
@@ -100,6 +102,18 @@ static void add_problem(struct import *im, int64_t line, enum result result, con
 	cJSON_AddItemToArray(im->problems, o);
 }
 
+/* A second import of a file of a million rows is a million times the same: the first tell it. */
+static void add_known(struct import *im, int64_t line, const char *email)
+{
+	char *text;
+
+	if (im->n_known++ >= SHOWN_KNOWN && !im->c->verbose)
+		return;
+	text = xasprintf("%s is stored already, and nothing in this row is new", email);
+	add_problem(im, line, RESULT_DUPLICATE, text);
+	free(text);
+}
+
 static void take_results(struct import *im, const cJSON *answer)
 {
 	const cJSON *row;
@@ -114,6 +128,8 @@ static void take_results(struct import *im, const cJSON *answer)
 			im->counts[r]++;
 			if (*text)
 				add_problem(im, ctl_whole(row, "line"), r, text);
+			else if (r == RESULT_DUPLICATE)
+				add_known(im, ctl_whole(row, "line"), ctl_text(row, "email"));
 		}
 	}
 }
@@ -200,9 +216,11 @@ static void sort_problems(struct import *im)
 
 static void print_problems(const struct import *im)
 {
-	const int all = cJSON_GetArraySize(im->problems);
+	const int64_t known =
+		im->n_known > SHOWN_KNOWN && !im->c->verbose ? im->n_known - SHOWN_KNOWN : 0;
+	const int64_t all = cJSON_GetArraySize(im->problems) + known;
 	const cJSON *p;
-	int shown = 0;
+	int64_t shown = 0;
 
 	cJSON_ArrayForEach(p, im->problems)
 	{
@@ -213,7 +231,8 @@ static void print_problems(const struct import *im)
 		shown++;
 	}
 	if (shown < all)
-		printf("… and %d more such lines (--verbose prints them)\n", all - shown);
+		printf("… and %" PRId64 " more such line%s (--verbose prints them)\n", all - shown,
+			str_plural(all - shown));
 }
 
 static void print_totals(const struct import *im)
@@ -300,8 +319,8 @@ static int import(const struct ctl *c)
 	im.n_bytes = data.len;
 	if (!status)
 		status = open_reader(&im, &data);
-	if (!status && !str_is_empty(ctl_option(c, "campaign")))
-		status = ctl_check_campaign(c, ctl_option(c, "campaign"));
+	if (!status)
+		status = send_batch(&im); /* of nothing: is there such a campaign? */
 	if (!status) {
 		if (im.columns.is_export)
 			fprintf(stderr,

@@ -88,27 +88,44 @@ static int list(const struct ctl *c)
 
 /* ---- show --------------------------------------------------------------------------------------- */
 
-static void show_field(const char *name, const cJSON *v)
+static bool is_time(const char *name)
 {
+	return str_eq(name, "due") || str_eq(name, "until") || str_ends(name, "_at");
+}
+
+/* OURS: not one of the columns of a file, in which anything may stand. */
+static void show_field(const char *name, const cJSON *v, bool ours)
+{
+	const char *text = cJSON_GetStringValue(v);
 	struct str line = STR_INIT;
 
-	if (cJSON_IsString(v) && *v->valuestring) {
-		ctl_add_safe(&line, v->valuestring);
+	if (cJSON_IsNumber(v))
+		str_addf(&line, "%.0f", v->valuedouble);
+	else if (ours && text && is_time(name))
+		ctl_add_when(&line, text, "");
+	else
+		ctl_add_safe(&line, text);
+	if (line.len)
 		printf("  %-14s %s\n", name, str_z(&line));
-	} else if (cJSON_IsNumber(v)) {
-		printf("  %-14s %.0f\n", name, v->valuedouble);
-	}
 	str_done(&line);
 }
 
 static void show_lead(const cJSON *lead)
 {
+	const bool queued = str_eq(ctl_text(lead, "state"), "queued");
 	const cJSON *v;
 
 	printf("%s\n", ctl_text(lead, "email"));
-	cJSON_ArrayForEach(v, lead) if (!str_eq(v->string, "email") && !str_eq(v->string, "id"))
-		show_field(v->string, v);
-	cJSON_ArrayForEach(v, ctl_get(lead, "extra")) show_field(v->string, v);
+	cJSON_ArrayForEach(v, lead)
+	{
+		const char *name = v->string;
+
+		/* What is not queued is not due, whenever it was. */
+		if (!str_eq(name, "email") && !str_eq(name, "id") &&
+			(queued || !str_eq(name, "due")))
+			show_field(name, v, true);
+	}
+	cJSON_ArrayForEach(v, ctl_get(lead, "extra")) show_field(v->string, v, false);
 }
 
 static void show_sends(const cJSON *attempts)
@@ -122,11 +139,8 @@ static void show_sends(const cJSON *attempts)
 		ctl_add_time(&line, ctl_text(a, "at"), "");
 		str_addf(&line, "  %s by %s: %s", ctl_text(a, "step"), ctl_text(a, "mailbox"),
 			ctl_text(a, "outcome"));
-		if (ctl_whole(a, "code"))
-			str_addf(&line, " %" PRId64, ctl_whole(a, "code"));
-		if (*ctl_text(a, "reply"))
-			str_addc(&line, ' ');
-		ctl_add_safe(&line, ctl_text(a, "reply"));
+		str_adds(&line, ctl_whole(a, "code") || *ctl_text(a, "reply") ? ": " : "");
+		ctl_add_reply(&line, a);
 		printf("  %s\n", str_z(&line));
 		str_done(&line);
 	}
@@ -200,9 +214,8 @@ static int act(const struct ctl *c, const char *command, cJSON *in)
 	}
 	const cJSON *lead = ctl_get(answer, "lead");
 	const char *reason = ctl_text(lead, "reason");
-	printf("%s%s: %s%s%s%s\n", c->dry_run ? "would be changed; now " : "",
-		ctl_text(lead, "email"), ctl_text(lead, "state"), *reason ? " (" : "", reason,
-		*reason ? ")" : "");
+	printf("%s: %s%s%s%s%s\n", ctl_text(lead, "email"), c->dry_run ? "would be " : "",
+		ctl_text(lead, "state"), *reason ? " (" : "", reason, *reason ? ")" : "");
 	if (ctl_flag(answer, "suppressed"))
 		printf("%s on the suppression list: no campaign writes to this address.\n",
 			c->dry_run ? "It would be" : "It is");

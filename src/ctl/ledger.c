@@ -67,9 +67,7 @@ static void send_row(const cJSON *send, void *arg)
 	ctl_table_add(t, ctl_text(send, "mailbox"));
 	ctl_table_add(t, ctl_text(send, "outcome"));
 	str_reset(&text);
-	if (ctl_whole(send, "code"))
-		str_addf(&text, "%" PRId64 " ", ctl_whole(send, "code"));
-	str_adds(&text, ctl_text(send, "reply"));
+	ctl_add_reply(&text, send);
 	ctl_table_add(t, str_z(&text));
 	str_done(&text);
 }
@@ -92,7 +90,7 @@ static void uncertain_row(const cJSON *send, void *arg)
 static int sends(const struct ctl *c)
 {
 	static const char *const headings[] = { "AT", "TO", "CAMPAIGN", "STEP", "MAILBOX",
-		"OUTCOME", "REPLY", NULL };
+		"OUTCOME", "REPLY, OR WHY NONE", NULL };
 	static const char *const uncertain_headings[] = { "ID", "AT", "TO", "MESSAGE-ID",
 		"LOOK FOR IT IN SENT OF", NULL };
 	const char *outcome = ctl_option(c, "outcome");
@@ -111,13 +109,16 @@ static int sends(const struct ctl *c)
 	}
 	ctl_table_init(&table, uncertain ? uncertain_headings : headings);
 	status = for_each_send(c, last, uncertain ? uncertain_row : send_row, &table);
-	if (!status && !table.n)
+	if (status)
+		return status;
+	if (!table.n) {
 		puts(uncertain ? "nothing is uncertain" : "nothing was sent");
-	else if (!status)
-		ctl_table_print(&table);
-	if (table.n && uncertain)
+		return CM_EXIT_OK;
+	}
+	ctl_table_print(&table);
+	if (uncertain)
 		puts("To settle one: coldmailctl resolve ID --sent, or --not-sent");
-	return status;
+	return CM_EXIT_OK;
 }
 
 /* ---- resolve ------------------------------------------------------------------------------------ */
@@ -164,13 +165,15 @@ static void print_audit(const cJSON *answer)
 		puts(str_z(&line));
 		str_done(&line);
 	}
-	printf("checked %" PRId64 " leads, %" PRId64 " mails, %" PRId64 " attempts: ",
-		ctl_whole(checked, "leads"), ctl_whole(checked, "emails"),
-		ctl_whole(checked, "attempts"));
-	if (!cJSON_GetArraySize(findings))
+	int64_t leads = ctl_whole(checked, "leads"), mails = ctl_whole(checked, "emails"),
+		attempts = ctl_whole(checked, "attempts");
+	int n = cJSON_GetArraySize(findings);
+	printf("checked %" PRId64 " lead%s, %" PRId64 " mail%s, %" PRId64 " attempt%s: ", leads,
+		str_plural(leads), mails, str_plural(mails), attempts, str_plural(attempts));
+	if (!n)
 		puts("they agree");
 	else
-		printf("%d differences, %" PRId64 " repaired\n", cJSON_GetArraySize(findings),
+		printf("%d difference%s, %" PRId64 " repaired\n", n, str_plural(n),
 			ctl_whole(answer, "fixed"));
 }
 

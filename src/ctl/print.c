@@ -5,6 +5,7 @@
  */
 #include "ctl_private.h"
 
+#include <inttypes.h>
 #include <langinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -160,6 +161,19 @@ void ctl_add_counts(struct str *out, const cJSON *counts)
 	}
 }
 
+void ctl_add_reply(struct str *out, const cJSON *attempt)
+{
+	const char *outcome = ctl_text(attempt, "outcome"), *reply = ctl_text(attempt, "reply");
+	size_t n = strlen(outcome);
+
+	/* "released: paused" stands behind the outcome already. */
+	if (str_starts(reply, outcome) && str_starts(reply + n, ": "))
+		reply += n + 2;
+	if (ctl_whole(attempt, "code"))
+		str_addf(out, "%" PRId64 " ", ctl_whole(attempt, "code"));
+	ctl_add_safe(out, reply);
+}
+
 /* ---- times ------------------------------------------------------------------------------------- */
 
 static int64_t now_of(const char *now)
@@ -248,14 +262,19 @@ static int column_width(const struct ctl_table *t, int column)
 	return widest;
 }
 
-/* The last column is not padded: no line ends in spaces. */
-static void print_cell(const char *text, int width, bool last)
+/* Cells are padded by those behind them: no line ends in spaces. */
+static void print_row(const char *const *cells, const int *widths, int n)
 {
-	fputs(text, stdout);
-	if (!last)
-		printf("%*s", width - width_of(text) + 2, "");
-	else
-		putchar('\n');
+	int gap = 0;
+
+	for (int k = 0; k < n; k++) {
+		if (*cells[k]) {
+			printf("%*s%s", gap, "", cells[k]);
+			gap = 0;
+		}
+		gap += widths[k] - width_of(cells[k]) + 2;
+	}
+	putchar('\n');
 }
 
 void ctl_table_print(struct ctl_table *t)
@@ -264,14 +283,11 @@ void ctl_table_print(struct ctl_table *t)
 
 	for (int k = 0; k < t->n_columns; k++)
 		widths[k] = column_width(t, k);
-	for (int k = 0; k < t->n_columns; k++)
-		print_cell(t->headings[k], widths[k], k == t->n_columns - 1);
-	for (size_t i = 0; i < t->n; i++) {
-		int k = (int)(i % (size_t)t->n_columns);
-
-		print_cell(t->cells[i], widths[k], k == t->n_columns - 1);
+	print_row(t->headings, widths, t->n_columns);
+	for (size_t i = 0; i < t->n; i += (size_t)t->n_columns)
+		print_row((const char *const *)&t->cells[i], widths, t->n_columns);
+	for (size_t i = 0; i < t->n; i++)
 		free(t->cells[i]);
-	}
 	free(widths);
 	free(t->cells);
 	ctl_table_init(t, t->headings);

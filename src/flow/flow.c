@@ -257,7 +257,8 @@ void flow_status_line(struct str *ret)
 		str_adds(ret, "store_down: ");
 	str_addf(ret, "sent %d today", today);
 	if (flow.draining)
-		str_addf(ret, ", stopping: %u mails under way", g_hash_table_size(flow.items));
+		str_addf(ret, ", stopping: %u mail%s under way", g_hash_table_size(flow.items),
+			str_plural(g_hash_table_size(flow.items)));
 	else if (!flow.plan->conf->n_campaigns)
 		str_adds(ret, ", no campaign is configured");
 	else if (!flow.ready)

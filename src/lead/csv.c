@@ -343,7 +343,7 @@ static char *check_fields(const struct lead_reader *r)
 {
 	if (r->n_fields != r->n_columns)
 		return xasprintf("%zu field%s, expected %zu as in the first line", r->n_fields,
-			r->n_fields == 1 ? "" : "s", r->n_columns);
+			str_plural((int64_t)r->n_fields), r->n_columns);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		size_t n;
 		const char *value = field(r, i, &n);

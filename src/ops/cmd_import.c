@@ -108,7 +108,12 @@ static void read_rows(struct ops_call *c, struct store_req *r, const cJSON *list
 static void leads_import(struct ops_call *c)
 {
 	const cJSON *list = ops_list(c, "rows");
+	const char *campaign = ops_text(c, "campaign");
 
+	if (!str_is_empty(campaign) && !conf_find_campaign(flow_conf(), campaign)) {
+		ops_fail_campaign(c, campaign);
+		return;
+	}
 	if (cJSON_GetArraySize(list) > OPS_PAGE_MAX) {
 		ops_fail(c, CM_EXIT_USAGE, "%d rows: at most %d at a time were expected",
 			cJSON_GetArraySize(list), OPS_PAGE_MAX);

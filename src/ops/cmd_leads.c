@@ -166,14 +166,14 @@ static void suppress_stranger(struct ops_call *c, const struct store_req *act)
 static void on_no_lead(struct ops_call *c, const struct store_req *r)
 {
 	if (r->u.act.act != STORE_LEAD_END)
-		ops_fail(c, CM_EXIT_NO, "there is no such lead");
+		ops_fail(c, CM_EXIT_NO, "%s is no lead", r->u.act.email);
 	else if (r->u.act.reason == LEAD_REASON_OPTED_OUT)
 		suppress_stranger(c, r);
 	else
 		ops_fail(c, CM_EXIT_NO,
-			"there is no such lead; if nobody may ever write to it: "
-			"coldmailctl suppress add %s",
-			r->u.act.email);
+			"%s is no lead; if nobody may ever write to it: coldmailctl suppress add "
+			"%s",
+			r->u.act.email, r->u.act.email);
 }
 
 static void on_act(struct store_req *r)

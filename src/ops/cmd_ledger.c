@@ -70,9 +70,9 @@ static void on_resolved(void *arg, int err, const char *why, const struct store_
 {
 	struct ops_call *c = ops_call_of(arg);
 
-	if (err == CM_ENOENT && !why)
-		why = "there is no such attempt: an id such as KEY#n was expected "
-		      "(coldmailctl sends --outcome uncertain lists them)";
+	if (err == CM_ENOENT)
+		why = "there is no such attempt; coldmailctl sends --outcome uncertain lists those "
+		      "to be settled";
 	if (!c || ops_fail_err(c, err, why))
 		return;
 	ops_reply(c, ops_json_attempt(a));

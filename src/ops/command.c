@@ -86,6 +86,16 @@ void ops_fail(struct ops_call *c, int exit, const char *fmt, ...)
 	answer(c, http_status(exit), body);
 }
 
+/* The error is the subject's: it is named, or nobody knows of which of many commands that was. */
+static void fail_about_subject(struct ops_call *c, int exit, const char *why)
+{
+	const char *subject = ops_call_subject(c);
+	char *shown = str_printable(subject, strlen(subject), 80);
+
+	ops_fail(c, exit, "%s%s%s", shown, *shown ? ": " : "", why);
+	free(shown);
+}
+
 bool ops_fail_err(struct ops_call *c, int err, const char *why)
 {
 	if (!err)
@@ -94,7 +104,7 @@ bool ops_fail_err(struct ops_call *c, int err, const char *why)
 		ops_fail(c, CM_EXIT_UNAVAILABLE, "the store does not answer: %s",
 			why ? why : cm_strerror(err));
 	else
-		ops_fail(c, err == CM_EINVAL ? CM_EXIT_USAGE : CM_EXIT_NO, "%s",
+		fail_about_subject(c, err == CM_EINVAL ? CM_EXIT_USAGE : CM_EXIT_NO,
 			why ? why : cm_strerror(err));
 	return true;
 }

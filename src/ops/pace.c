@@ -60,9 +60,13 @@ const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms)
 
 int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
 {
-	int64_t open_ms = CLOCK_NEVER_MS, opens;
+	int64_t open_ms = CLOCK_NEVER_MS, due_ms, opens;
 
-	if (!due || due->next_ms == CLOCK_NEVER_MS)
+	if (!due)
+		return CLOCK_NEVER_MS;
+	/* A hold that ends by itself, as after a "later" of the server, ends in a mail. */
+	due_ms = due->next_ms < due->wake_ms ? due->next_ms : due->wake_ms;
+	if (due_ms == CLOCK_NEVER_MS)
 		return CLOCK_NEVER_MS;
 	for (size_t i = 0; i < cc->n_mailboxes; i++) {
 		struct mailbox *m = mailbox_find(cc->mailboxes[i]->address);
@@ -72,7 +76,7 @@ int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
 		ops_gate(m, &opens);
 		open_ms = opens < open_ms ? opens : open_ms;
 	}
-	return due->next_ms > open_ms ? due->next_ms : open_ms;
+	return due_ms > open_ms ? due_ms : open_ms;
 }
 
 /* About when the last mail of those who wait now goes out. Steps overlap: either the mailboxes are

@@ -138,7 +138,7 @@ static void add_campaign(struct str *out, const cJSON *c)
 	int64_t total = number(leads, "total");
 
 	str_addf(out, "\n%-*s%" PRId64 " lead%s", NAME_WIDTH + 2,
-		*name ? name : "(without campaign)", total, total == 1 ? "" : "s");
+		*name ? name : "(without campaign)", total, str_plural(total));
 	if (!str_eq(state, "running") && *name)
 		str_addf(out, ", %s", state);
 	str_addc(out, '\n');
