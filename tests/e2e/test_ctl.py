@@ -660,6 +660,7 @@ def test_what_a_server_said_stands_apart_from_what_came_of_it(tmp_path):
 
 def test_a_no_names_whom_it_is_about(coldmail):
     coldmail.import_leads(["a@x.example"])
+    coldmail.ctl("pause", "all")
     coldmail.start()
     for words, said in ((["leads", "hold", "b@x.example"], "b@x.example is no lead"),
                         (["why", "nosuch"], "nosuch: nothing of that name is known"),
