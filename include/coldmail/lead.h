@@ -44,6 +44,12 @@ size_t lead_patterns_of(
 /* PERSON: a keyed hash (HMAC-SHA-256, 128 bits as 32 hex digits) of the canonical address. */
 #define LEAD_PERSON 33
 void lead_person(const uint8_t secret[32], const char *canonical, char ret[LEAD_PERSON]);
+/* The unsubscribe token of PERSON: base64url of the person and of 128 bits of a keyed hash of it, 43
+ * characters that need no escaping in a URL. */
+#define LEAD_TOKEN 44
+void lead_token(const uint8_t secret[32], const char *person, char ret[LEAD_TOKEN]);
+/* Whose token it is; false: it was not made with this secret. */
+bool lead_token_person(const uint8_t secret[32], const char *token, char ret[LEAD_PERSON]);
 /* The ledger key "campaign/person/step"; the caller owns it. */
 char *lead_key(const char *campaign, const char *person, const char *step)
 	__attribute__((warn_unused_result));
