@@ -196,7 +196,7 @@ install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONF
 	$(substitute) systemd/coldmail.service | \
 		install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/coldmail.service
 	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
-	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE
+	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE docs/unsubscribe.md
 	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
 	tar -C config -c --exclude=demo/run demo | tar -C $(share)/coldmail/examples -x --no-same-owner
 	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \

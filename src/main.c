@@ -270,7 +270,7 @@ static int start_ops(void)
 	int err = ops_init(&oc, &why);
 
 	if (err)
-		die(CM_EXIT_TEMPFAIL, "control socket %s: %s", app.conf->control_socket, why);
+		die(CM_EXIT_TEMPFAIL, "%s", why);
 	return CM_OK;
 }
 

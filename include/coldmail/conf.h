@@ -26,7 +26,7 @@ struct conf_step {
 
 struct conf_identity {
 	const char *organisation, *postal_address, *opt_out_line;
-	const char *unsubscribe_url; /* "" : none */
+	const char *unsubscribe_url; /* without a "/" at its end; "" : none */
 };
 
 struct conf_window {
@@ -94,6 +94,7 @@ struct conf {
 	int log_level; /* syslog priority */
 	int log_format; /* enum log_format */
 	const char *control_socket;
+	const char *public_listen; /* "127.0.0.1:8081" or "[::1]:8081", where /u is; "" : nowhere */
 	struct conf_identity identity;
 	struct conf_mailbox *mailboxes;
 	size_t n_mailboxes;

@@ -19,7 +19,7 @@ int mail_init(void) __attribute__((warn_unused_result)); /* g_mime_init */
 
 /* The version of everything that decides the bytes of a message. A change of the bytes for the
  * same struct mail_message is a change of this number. */
-#define MAIL_RENDERER 1
+#define MAIL_RENDERER 2
 
 /* Every member is UTF-8 and may be NULL where "or NULL" stands. Borrowed during the call. */
 struct mail_message {
@@ -32,7 +32,8 @@ struct mail_message {
 	const char *opt_out_line;
 	const char *organisation;
 	const char *postal_address;
-	const char *unsubscribe_url; /* or NULL: one-click (RFC 8058) */
+	const char *unsubscribe_url; /* or NULL: one-click (RFC 8058) at URL/TOKEN */
+	const char *unsubscribe_token; /* with a URL: of whom the mail goes to */
 	const char *message_id; /* with its angle brackets */
 	const char *in_reply_to; /* or NULL: with angle brackets */
 	const char *references; /* or NULL: ids with angle brackets, separated by spaces */
@@ -40,8 +41,9 @@ struct mail_message {
 };
 
 /* Composes the message: RFC 5322 headers, text/plain; charset=utf-8, quoted-printable (or 7bit
- * when pure ASCII with short lines), CRLF line ends only, not dot-stuffed; footer (opt-out line,
- * organisation, postal address) and List-Unsubscribe headers (RFC 2369, RFC 8058) added here. A
+ * when pure ASCII with short lines), CRLF line ends only, not dot-stuffed; footer (opt-out line with
+ * the unsubscribe link, organisation, postal address) and List-Unsubscribe headers (RFC 2369, RFC 8058)
+ * added here. A
  * pure function of its argument: same struct, same bytes. No control character reaches a header.
  * RET_SHA256 gets 64 hex digits and a NUL. CM_EINVAL: an address or a header value is unusable. */
 int mail_compose(const struct mail_message *m, struct str *ret_bytes, char ret_sha256[65])

@@ -1,7 +1,7 @@
 /*
- * Ops: what humans see and may press: the control socket that coldmailctl talks to, systemd's status
- * line and watchdog, the summary of a run. Reads other rooms through their snapshots and acts through
- * the same verbs as everyone else; decides nothing about mail.
+ * Ops: what humans see and may press: the control socket that coldmailctl talks to, the unsubscribe
+ * page, systemd's status line and watchdog, the summary of a run. Reads other rooms through their
+ * snapshots and acts through the same verbs as everyone else; decides nothing about mail.
  * Runs on: loop. Called by main only.
  */
 #pragma once
@@ -24,11 +24,11 @@ struct ops_conf {
 	const struct conf *conf; /* borrowed during the call */
 	const char *file; /* what ops_reload() reads again; copied */
 	bool maintenance; /* commands that need a running scheduler are refused */
-	bool fast_forward; /* no timer of ours: virtual time would follow it */
+	bool fast_forward; /* no page, and no timer of ours: virtual time would follow it */
 };
 
-/* Opens the control socket and starts the watchdog. CM_EBUSY: another process answers on the socket;
- * CM_EIO: it cannot be made; *RET_WHY, owned by the caller, says why. */
+/* Opens the control socket and public_listen, and starts the watchdog. CM_EBUSY: another process answers
+ * there; CM_EIO: it cannot be made; *RET_WHY, owned by the caller, says which and why. */
 int ops_init(const struct ops_conf *oc, char **ret_why) __attribute__((warn_unused_result));
 /* Answers what waits ("stopping"), closes and removes the socket. Late answers are dropped. */
 void ops_stop(void);

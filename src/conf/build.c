@@ -186,6 +186,13 @@ static void build_steps(struct conf_load *l, struct conf_node *section, struct c
 	}
 }
 
+static void build_identity(
+	struct conf_load *l, struct conf_node *section, struct conf_identity *ret)
+{
+	fill(l, CONF_IDENTITY, section, ret);
+	conf_check_unsubscribe(l, section, ret);
+}
+
 static void build_campaign(
 	struct conf_load *l, struct conf_node *section, struct conf_campaign *ret)
 {
@@ -200,7 +207,7 @@ static void build_campaign(
 	check_unique(l, l->root, CONF_CAMPAIGN, section);
 	fill(l, CONF_CAMPAIGN, section, ret);
 	if (identity)
-		fill(l, CONF_IDENTITY, identity, &ret->identity);
+		build_identity(l, identity, &ret->identity);
 	build_steps(l, section, ret);
 	conf_check_campaign(l, section, ret);
 }
@@ -227,8 +234,10 @@ void conf_build(struct conf_load *l)
 	fill(l, CONF_TOP, root, c);
 	fill(l, CONF_LOG, section_from(root->first, CONF_LOG), c);
 	fill(l, CONF_CONTROL, section_from(root->first, CONF_CONTROL), c);
-	fill(l, CONF_IDENTITY, section_from(root->first, CONF_IDENTITY), &c->identity);
 	fill(l, CONF_VERIFY, section_from(root->first, CONF_VERIFY), c);
+	fill(l, CONF_HTTP, section_from(root->first, CONF_HTTP), c);
+	conf_check_http(l, section_from(root->first, CONF_HTTP), c);
+	build_identity(l, section_from(root->first, CONF_IDENTITY), &c->identity);
 	conf_check_store(l);
 	conf_check_verify(l, section_from(root->first, CONF_VERIFY));
 	each_section (it, root, CONF_MAILBOX)

@@ -86,7 +86,7 @@ static bool split_host(const char *p, char ret_host[HOST_MAX + 1], bool *ret_has
 	return !is_literal || inet_pton(AF_INET6, ret_host, &v6) == 1;
 }
 
-static bool is_loopback(const char *host)
+bool conf_is_loopback(const char *host)
 {
 	struct in6_addr v6;
 	struct in_addr v4;
@@ -179,7 +179,7 @@ void conf_check_mailbox(
 	check_login(l, section, m);
 	if (!*m->smtp || !(scheme = check_url(l, place_of(section, "smtp"), m, host)))
 		return;
-	m->is_loopback = is_loopback(host);
+	m->is_loopback = conf_is_loopback(host);
 	check_tls(l, section, m, scheme);
 }
 
@@ -195,7 +195,7 @@ static bool is_resolver(const char *text, bool *ret_loopback)
 
 	if (!split_host(text, host, &has_port))
 		return false;
-	*ret_loopback = is_loopback(host);
+	*ret_loopback = conf_is_loopback(host);
 	return inet_pton(AF_INET, host, &v4) == 1 || inet_pton(AF_INET6, host, &v6) == 1;
 }
 

@@ -150,6 +150,7 @@ enum conf_in {
 	CONF_TOP,
 	CONF_IDENTITY,
 	CONF_LOG,
+	CONF_HTTP,
 	CONF_CONTROL,
 	CONF_VERIFY,
 	CONF_MAILBOX,
@@ -246,6 +247,11 @@ void conf_build(struct conf_load *l);
 /* What no row can say, each once its section's struct is filled. */
 void conf_check_store(struct conf_load *l);
 void conf_check_verify(struct conf_load *l, const struct conf_node *section);
+bool conf_is_loopback(const char *host); /* an address, or "localhost" */
+/* check_http.c: SECTION may be NULL. */
+void conf_check_http(struct conf_load *l, const struct conf_node *section, const struct conf *c);
+void conf_check_unsubscribe(
+	struct conf_load *l, const struct conf_node *section, struct conf_identity *i);
 void conf_check_mailbox(
 	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m);
 void conf_check_campaign(

@@ -142,6 +142,7 @@ char **conf_diff(const struct conf *old, const struct conf *new)
 
 	diff_keys(&d, CONF_TOP, "", old, new);
 	diff_keys(&d, CONF_LOG, "log: ", old, new);
+	diff_keys(&d, CONF_HTTP, "http: ", old, new);
 	diff_keys(&d, CONF_CONTROL, "control: ", old, new);
 	diff_keys(&d, CONF_VERIFY, "verify: ", old, new);
 	diff_keys(&d, CONF_IDENTITY, "identity: ", &old->identity, &new->identity);

@@ -21,6 +21,7 @@ const struct conf_section conf_sections[CONF_N_SECTIONS] = {
 	[CONF_TOP] = { .name = "" },
 	[CONF_IDENTITY] = { "identity", 1 << CONF_TOP | 1 << CONF_CAMPAIGN, false },
 	[CONF_LOG] = { "log", 1 << CONF_TOP, false },
+	[CONF_HTTP] = { "http", 1 << CONF_TOP, false },
 	[CONF_CONTROL] = { "control", 1 << CONF_TOP, false },
 	[CONF_VERIFY] = { "verify", 1 << CONF_TOP, false },
 	[CONF_MAILBOX] = { "mailbox", 1 << CONF_TOP, true },
@@ -50,6 +51,10 @@ const struct conf_key conf_keys[] = {
 	  .def = "auto", .choices = "auto|text|json|journal", AT(conf, log_format),
 	  .help = "how lines are written" },
 
+	{ .in = CONF_HTTP, .name = "public_listen", .type = CONF_STRING, .flags = CONF_RESTART,
+	  .def = "\"\"", .max = 64, AT(conf, public_listen),
+	  .help = "where the unsubscribe page is, such as \"127.0.0.1:8081\"" },
+
 	{ .in = CONF_CONTROL, .name = "socket", .type = CONF_PATH, .flags = CONF_RESTART,
 	  .def = CONF_DEFAULT_SOCKET, .max = 107, AT(conf, control_socket),
 	  .help = "where coldmailctl finds the daemon" },
@@ -69,6 +74,9 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_IDENTITY, .name = "opt_out_line", .type = CONF_STRING, .flags = CONF_LINES,
 	  .min = 1, .max = TEXT, AT(conf_identity, opt_out_line),
 	  .help = "the sentence that says how to be left alone" },
+	{ .in = CONF_IDENTITY, .name = "unsubscribe_url", .type = CONF_STRING,
+	  .min = 1, .max = 400, AT(conf_identity, unsubscribe_url),
+	  .help = "where a proxy reaches public_listen, such as \"https://mail.example.com/u\"" },
 
 	{ .in = CONF_MAILBOX, .name = "name", .type = CONF_STRING,
 	  .def = "\"\"", .max = 200, AT(conf_mailbox, name),

@@ -45,7 +45,10 @@ int flow_send_compose(struct flow_item *it, const struct store_email *e, const c
 {
 	const struct conf_mailbox *cm = conf_find_mailbox(it->plan->conf, mailbox);
 	const struct conf_identity *id = &it->campaign->identity;
+	char person[LEAD_PERSON], token[LEAD_TOKEN];
 
+	store_person(e->to, person);
+	lead_token(store_message_secret(), person, token);
 	return mail_compose(
 		&(struct mail_message){
 			.from_name = cm && *cm->name ? cm->name : NULL,
@@ -56,6 +59,8 @@ int flow_send_compose(struct flow_item *it, const struct store_email *e, const c
 			.opt_out_line = id->opt_out_line,
 			.organisation = id->organisation,
 			.postal_address = id->postal_address,
+			.unsubscribe_url = *id->unsubscribe_url ? id->unsubscribe_url : NULL,
+			.unsubscribe_token = token,
 			.message_id = message_id,
 			.in_reply_to = *e->in_reply_to ? e->in_reply_to : NULL,
 			.references = *e->references ? e->references : NULL,

@@ -20,6 +20,7 @@
 #define ADDRESS_MAX 254
 #define ID_MAX      500 /* with its header it stays within the 998 bytes of a line */
 #define URL_MAX     900
+#define TOKEN_MAX   64
 #define PLAIN_LINE  78 /* RFC 5322 2.1.1 */
 #define DATE_END    INT64_C(253402300800000) /* the year 10000 */
 
@@ -102,11 +103,12 @@ static bool is_ids(const char *s)
 }
 
 /* RFC 8058 3.1: one-click needs https. */
-static bool is_url(const char *s)
+static bool is_url(const char *s, const char *token)
 {
 	size_t n = strlen(s);
 
-	return str_istarts(s, "https://") && n <= URL_MAX && is_token(s, n, "<>,\"");
+	return str_istarts(s, "https://") && n <= URL_MAX && is_token(s, n, "<>,\"") && token &&
+	       strlen(token) <= TOKEN_MAX && is_token(token, strlen(token), "<>,\"%&/?#");
 }
 
 static bool is_usable(const struct mail_message *m)
@@ -116,8 +118,8 @@ static bool is_usable(const struct mail_message *m)
 	       (!m->from_name || is_line(m->from_name)) && !str_is_empty(m->subject) &&
 	       is_line(m->subject) && is_text(m->body) && is_text(m->opt_out_line) &&
 	       is_text(m->organisation) && is_text(m->postal_address) &&
-	       (!m->unsubscribe_url || is_url(m->unsubscribe_url)) && m->message_id &&
-	       is_id(m->message_id, strlen(m->message_id)) &&
+	       (!m->unsubscribe_url || is_url(m->unsubscribe_url, m->unsubscribe_token)) &&
+	       m->message_id && is_id(m->message_id, strlen(m->message_id)) &&
 	       (!m->in_reply_to || is_id(m->in_reply_to, strlen(m->in_reply_to))) &&
 	       (!m->references || is_ids(m->references)) && m->date_ms >= 0 &&
 	       m->date_ms < DATE_END;
@@ -135,12 +137,13 @@ static void add_date(struct str *out, int64_t date_ms)
 	g_date_time_unref(date);
 }
 
-/* The URL first: that is the one List-Unsubscribe-Post speaks of (RFC 2369 2, RFC 8058 3.1). */
+/* The URL first: that is the one List-Unsubscribe-Post speaks of (RFC 2369 2, RFC 8058 3.1). By mail, too,
+ * the token says who it is: many write from another address than the one they are written to. */
 static void add_unsubscribe(struct str *out, const struct mail_message *m)
 {
 	char *address = g_uri_escape_string(m->reply_to ? m->reply_to : m->from, "@", FALSE);
-	char *value =
-		xasprintf("<%s>, <mailto:%s?subject=unsubscribe>", m->unsubscribe_url, address);
+	char *value = xasprintf("<%s/%s>, <mailto:%s?subject=unsubscribe%%20%s>",
+		m->unsubscribe_url, m->unsubscribe_token, address, m->unsubscribe_token);
 
 	mail_header_add(out, "List-Unsubscribe", value);
 	mail_header_add(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
@@ -189,6 +192,8 @@ static void add_footer(struct str *text, const struct mail_message *m)
 	char *sender = xasprintf("%s\n%s", m->organisation, m->postal_address);
 
 	add_paragraph(text, m->opt_out_line);
+	if (m->unsubscribe_url)
+		str_addf(text, "%s/%s\n", m->unsubscribe_url, m->unsubscribe_token);
 	add_paragraph(text, sender);
 	free(sender);
 }

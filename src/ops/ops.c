@@ -6,6 +6,12 @@
 
 #include "coldmail/err.h"
 
+/* A helper of coldmailctl is nobody's to talk to, and a rehearsal's time is not that of visitors. */
+static bool is_public(const struct ops_conf *oc)
+{
+	return *oc->conf->public_listen && !oc->maintenance && !oc->fast_forward;
+}
+
 int ops_init(const struct ops_conf *oc, char **ret_why)
 {
 	/* Memory that cannot fail: no answer is cut for want of it. */
@@ -15,6 +21,8 @@ int ops_init(const struct ops_conf *oc, char **ret_why)
 	ops_status_init();
 	ops_summary_init();
 	int err = ops_control_init(oc->conf->control_socket, oc->fast_forward, ret_why);
+	if (!err && is_public(oc))
+		err = ops_page_init(oc->conf->public_listen, ret_why);
 	if (!err)
 		ops_watchdog_init(oc->fast_forward);
 	return err;
@@ -23,6 +31,7 @@ int ops_init(const struct ops_conf *oc, char **ret_why)
 void ops_stop(void)
 {
 	ops_watchdog_stop();
+	ops_page_stop();
 	ops_control_stop();
 	ops_call_drop_all();
 }

@@ -178,6 +178,44 @@ int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
 /* mailboxes[], per_day, bound_by, next_mail, finish */
 void ops_json_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s);
 
+/* ---- httpd.c: what the control socket and the unsubscribe page have in common ------------------- */
+
+struct ops_httpd; /* a listening socket and its connections */
+
+struct ops_http_header {
+	const char *name, *value;
+};
+
+/* A request that has come in whole; borrowed during the call. */
+struct ops_http_request {
+	uint64_t id;
+	int fd; /* the peer's */
+	const char *method, *path;
+	const char *body; /* never NULL */
+	size_t n_body;
+	bool is_too_large; /* over body_max: then BODY is "" */
+};
+
+struct ops_httpd_conf {
+	unsigned connections_max; /* more wait to be accepted */
+	unsigned idle_s; /* a connection on which nothing moves for so long is closed; 0: none is */
+	int64_t request_ms; /* so long a connection's first request may take to come in; 0: any time */
+	size_t body_max;
+	/* To be answered by ops_httpd_answer(), now or in a later turn, once. */
+	void (*on_request)(const struct ops_http_request *q);
+};
+
+/* NULL: libmicrohttpd does not start. The socket stays the caller's. */
+struct ops_httpd *ops_httpd_start(int listen_fd, const struct ops_httpd_conf *conf);
+/* HEADERS end with one without a name, and are borrowed during the call; BODY is taken. Nothing happens
+ * when the client has gone. */
+void ops_httpd_answer(struct ops_httpd *h, uint64_t id, unsigned status,
+	const struct ops_http_header *headers, char *body);
+void ops_httpd_quiesce(struct ops_httpd *h); /* listens no more: the socket may be closed */
+/* After that: gives all that wait this answer, and frees H. */
+void ops_httpd_stop(struct ops_httpd *h, unsigned status, const struct ops_http_header *headers,
+	const char *body);
+
 /* ---- the rest --------------------------------------------------------------------------------- */
 
 /* The control socket, listening. CM_EBUSY, CM_EIO as ops_init(). */
@@ -193,6 +231,10 @@ bool ops_socket_may(int peer_fd, uid_t *ret_uid);
 int ops_control_init(const char *path, bool fast_forward, char **ret_why)
 	__attribute__((warn_unused_result));
 void ops_control_stop(void);
+
+/* The unsubscribe page on LISTEN_ON ("127.0.0.1:8081"). CM_EBUSY: the address is taken; CM_EIO. */
+int ops_page_init(const char *listen_on, char **ret_why) __attribute__((warn_unused_result));
+void ops_page_stop(void);
 
 void ops_watchdog_init(bool fast_forward);
 void ops_watchdog_stop(void);

@@ -30,7 +30,8 @@ def test_everything_is_in_its_place(root):
                  "usr/share/man/man8/coldmail.8", "usr/share/man/man5/coldmail.conf.5",
                  "usr/share/man/man1/coldmailctl.1", "usr/lib/sysusers.d/coldmail.conf",
                  "usr/lib/systemd/system/coldmail.service", "srv/etc/coldmail.conf",
-                 "usr/share/coldmail/examples/coldmail.conf", "usr/share/doc/coldmail/LICENSE"):
+                 "usr/share/coldmail/examples/coldmail.conf", "usr/share/doc/coldmail/LICENSE",
+                 "usr/share/doc/coldmail/unsubscribe.md"):
         assert path in there
     assert not [path for path in there if "demo/run" in path]
 

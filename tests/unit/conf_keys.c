@@ -33,9 +33,8 @@ START_TEST(names)
 			"such section\n"
 			"c.conf:2: key 'spool' is not built yet in this version, expected no such "
 			"key\n"
-			"c.conf:3: section 'http' is not built yet in this version, expected no "
-			"such "
-			"section\n" },
+			"c.conf:3: key 'listen' is not built yet in this version, expected no such "
+			"key\n" },
 		{ CAMPAIGN("review { min_score = 70 }\nfacts = \"f\"\nwriter = llm replies = "
 			   "imap\n"),
 			"c.conf:4: section 'review' is not built yet in this version, expected no "
@@ -196,6 +195,71 @@ START_TEST(a_ceiling_that_nothing_obeys_is_said)
 END_TEST
 
 /* ---- what belongs together ------------------------------------------------------------------- */
+
+START_TEST(http)
+{
+	static const struct sample samples[] = {
+		{ "http { public_listen = \"127.0.0.1:8081\" }", "" },
+		{ "http { public_listen = \"[::1]:8081\" }", "" },
+		{ "http { public_listen = \"\" }", "" },
+		{ "http { public_listen = \"0.0.0.0:80\" }",
+			"c.conf:1: warning: public_listen = 0.0.0.0:80: the page is spoken to "
+			"without "
+			"TLS, expected an address of this machine with a proxy before it\n" },
+#define EXPECTED ": expected an address and a port, such as \"127.0.0.1:8081\"\n"
+		{ "http { public_listen = \"127.0.0.1\" }",
+			"c.conf:1: public_listen = 127.0.0.1" EXPECTED },
+		{ "http { public_listen = \"8081\" }", "c.conf:1: public_listen = 8081" EXPECTED },
+		{ "http { public_listen = \"localhost:80\" }",
+			"c.conf:1: public_listen = localhost:80" EXPECTED },
+		{ "http { public_listen = \"::1:80\" }",
+			"c.conf:1: public_listen = ::1:80" EXPECTED },
+		{ "http { public_listen = \"[::1:80\" }",
+			"c.conf:1: public_listen = [::1:80" EXPECTED },
+		{ "http { public_listen = \"[]:80\" }",
+			"c.conf:1: public_listen = []:80" EXPECTED },
+		{ "http { public_listen = \":80\" }", "c.conf:1: public_listen = :80" EXPECTED },
+		{ "http { public_listen = \"127.0.0.1:0\" }",
+			"c.conf:1: public_listen = 127.0.0.1:0" EXPECTED },
+		{ "http { public_listen = \"127.0.0.1:65536\" }",
+			"c.conf:1: public_listen = 127.0.0.1:65536" EXPECTED },
+#undef EXPECTED
+	};
+
+	expect_all(samples, sizeof samples / sizeof *samples);
+}
+END_TEST
+
+START_TEST(unsubscribe_urls)
+{
+#define SET(url)                                                                                   \
+	"http { public_listen = \"127.0.0.1:8081\" }\nidentity { unsubscribe_url = \"" url "\" }"
+#define EXPECTED                                                                                   \
+	": expected https:// and where a proxy reaches public_listen, such as "                    \
+	"\"https://mail.example.com/u\"\n"
+	static const struct sample samples[] = {
+		{ SET("https://mail.example.com/u"), "" },
+		{ SET("https://mail.example.com:8443/a/u/"), "" },
+		{ "identity { unsubscribe_url = \"https://x.com/u\" }",
+			"c.conf:1: warning: unsubscribe_url is set, but nobody answers there, "
+			"expected "
+			"http { public_listen = \"127.0.0.1:8081\" }\n" },
+		{ SET("http://x.com/u"), "c.conf:2: unsubscribe_url = http://x.com/u" EXPECTED },
+		{ SET("https://"), "c.conf:2: unsubscribe_url = https://" EXPECTED },
+		{ SET("https:///"), "c.conf:2: unsubscribe_url = https:///" EXPECTED },
+		{ SET("https://x.com/u?t="),
+			"c.conf:2: unsubscribe_url = https://x.com/u?t=" EXPECTED },
+		{ SET("https://x.com/u v"),
+			"c.conf:2: unsubscribe_url = https://x.com/u v" EXPECTED },
+		{ SET("https://x.com/u>,<mailto:y"),
+			"c.conf:2: unsubscribe_url = https://x.com/u>,<mailto:y" EXPECTED },
+	};
+#undef EXPECTED
+#undef SET
+
+	expect_all(samples, sizeof samples / sizeof *samples);
+}
+END_TEST
 
 START_TEST(stores)
 {
@@ -453,8 +517,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { names, numbers, calendar,
-		a_ceiling_that_nothing_obeys_is_said, stores, mailboxes, campaigns, steps,
-		templates };
+		a_ceiling_that_nothing_obeys_is_said, http, unsubscribe_urls, stores, mailboxes,
+		campaigns, steps, templates };
 
 	return run("conf_keys", tests, sizeof tests / sizeof *tests);
 }

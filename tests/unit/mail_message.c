@@ -24,6 +24,7 @@ static const struct mail_message plain = {
 	.opt_out_line = "Not relevant? Reply \"no thanks\" and I will not write again.",
 	.organisation = "Example Labs",
 	.postal_address = "1 Example Street, Springfield",
+	.unsubscribe_token = "TOKEN",
 	.message_id = "<0123456789abcdef@example.com>",
 	.date_ms = INT64_C(1770732191000),
 };
@@ -156,7 +157,7 @@ START_TEST(bytes_of_an_answer_with_everything)
 	m.in_reply_to = "<b@example.com>";
 	m.references = "<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@example.com> "
 		       "<bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@example.com>";
-	m.unsubscribe_url = "https://mail.example.com/u/TOKEN";
+	m.unsubscribe_url = "https://mail.example.com/u";
 	char *bytes = composed(&m);
 
 	ck_assert_str_eq(bytes, "Date: Tue, 10 Feb 2026 14:03:11 +0000\r\n"
@@ -169,7 +170,7 @@ START_TEST(bytes_of_an_answer_with_everything)
 				"References: <aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@example.com>\r\n"
 				" <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@example.com>\r\n"
 				"List-Unsubscribe: <https://mail.example.com/u/TOKEN>,\r\n"
-				" <mailto:replies@example.com?subject=unsubscribe>\r\n"
+				" <mailto:replies@example.com?subject=unsubscribe%20TOKEN>\r\n"
 				"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 				"MIME-Version: 1.0\r\n"
 				"Content-Type: text/plain; charset=utf-8\r\n"
@@ -180,6 +181,7 @@ START_TEST(bytes_of_an_answer_with_everything)
 				".\r\n"
 				"\r\n"
 				"Not relevant? Reply \"no thanks\" and I will not write again.\r\n"
+				"https://mail.example.com/u/TOKEN\r\n"
 				"\r\n"
 				"Example Labs\r\n"
 				"1 Example Street, Springfield\r\n");
@@ -364,6 +366,23 @@ START_TEST(what_is_refused)
 }
 END_TEST
 
+START_TEST(an_unsubscribe_link_names_whose_it_is)
+{
+	static const char *const tokens[] = { NULL, "", "a/b", "a>", "a b", "a%41", "a?b" };
+	struct mail_message m = plain;
+	struct str bytes = STR_INIT;
+	char sha256[65];
+
+	m.unsubscribe_url = "https://x.com/u";
+	for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+		m.unsubscribe_token = tokens[i];
+		ck_assert_int_eq(mail_compose(&m, &bytes, sha256), CM_EINVAL);
+	}
+	m.unsubscribe_url = NULL; /* then it does not matter */
+	free(composed(&m));
+}
+END_TEST
+
 START_TEST(quoted_addresses)
 {
 	struct mail_message m = plain;
@@ -514,6 +533,7 @@ int main(void)
 	tcase_add_loop_test(t, display_names, 0, sizeof names / sizeof *names);
 	tcase_add_loop_test(t, subjects_come_back, 0, sizeof subjects / sizeof *subjects);
 	tcase_add_test(t, what_is_refused);
+	tcase_add_test(t, an_unsubscribe_link_names_whose_it_is);
 	tcase_add_test(t, quoted_addresses);
 	tcase_add_test(t, message_ids);
 	tcase_add_test(t, no_value_reaches_the_headers);
