@@ -29,8 +29,8 @@ TEMPLATE = (
 
 
 def mailbox(address=ALI, port=0, **keys):
-    """A mailbox section: no gap and no limit that a test would meet by accident."""
-    keys = {"gap": "0s", "daily_limit": 1000000, **keys}
+    """A mailbox section: no gap, limit or ramp that a test would meet by accident."""
+    keys = {"gap": "0s", "daily_limit": 1000000, "ramp": "{}", **keys}
     lines = "".join(f"\t{key} = {value}\n" for key, value in keys.items())
     return f'mailbox "{address}" {{\n\tsmtp = "smtp://127.0.0.1:{port}"\n\ttls = none\n{lines}}}\n'
 

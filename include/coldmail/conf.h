@@ -74,8 +74,9 @@ struct conf_mailbox {
 	int daily_limit;
 	int64_t gap_min_ms, gap_max_ms;
 	const char *timezone;
-	int *ramp; /* n_ramp; enforced later */
+	int *ramp; /* n_ramp: mails a day in the first weeks, the first week first */
 	size_t n_ramp;
+	int64_t ramp_since_ms; /* midnight UTC of that date; CLOCK_NEVER_MS: its first mail */
 	int connections;
 	const char *file;
 	int line;

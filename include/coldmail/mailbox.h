@@ -1,6 +1,6 @@
 /*
  * Mailboxes: which one may send, when, and why not. Owns each mailbox's state, pace (gap, rolling
- * day, connections) and backoff; knows no lead and opens no connection.
+ * day, calendar day, ramp, connections) and backoff; knows no lead and opens no connection.
  * Runs on: loop. Counters come from the ledger (mailbox_history), so a restart grants nothing twice.
  */
 #pragma once
@@ -9,18 +9,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coldmail/clock.h"
 #include "coldmail/conf.h"
 
-/* READY may send; THROTTLED failed and waits by itself; PAUSED waits for an operator; REMOVED is no
- * longer configured and only finishes its mails. */
+/* READY may send; THROTTLED and TLS failed and try again by themselves; BLOCKED by the provider, tries
+ * again after a day, or when an operator says so; AUTH: the login is refused, waits for an operator
+ * (or half an hour, when the server could not look); PAUSED waits for an operator; REMOVED is no longer
+ * configured and only finishes its mails. name, text, the gate that is closed */
 #define MAILBOX_STATES(X)                                                                          \
-	X(READY, "ready") X(THROTTLED, "throttled") X(PAUSED, "paused") X(REMOVED, "removed")
+	X(READY, "ready", NULL)                                                                    \
+	X(THROTTLED, "throttled", "mailbox_throttled")                                             \
+	X(BLOCKED, "blocked", "mailbox_blocked")                                                   \
+	X(AUTH, "auth", "mailbox_auth")                                                            \
+	X(TLS, "tls", "mailbox_tls")                                                               \
+	X(PAUSED, "paused", "mailbox_paused")                                                      \
+	X(REMOVED, "removed", "mailbox_paused")
 enum mailbox_state {
-#define X(name, text) MAILBOX_##name,
+#define X(name, text, gate) MAILBOX_##name,
 	MAILBOX_STATES(X)
 #undef X
 };
 const char *mailbox_state_name(enum mailbox_state s);
+/* Something failed: neither ready nor what somebody here wanted. */
+bool mailbox_state_is_trouble(enum mailbox_state s);
 
 struct mailbox;
 
@@ -33,9 +44,22 @@ size_t mailbox_count(void);
 struct mailbox *mailbox_at(size_t i);
 const char *mailbox_name(const struct mailbox *m);
 
-/* A mailbox has no room before it was told its history once. Times (wall) at which slots were taken in the last 24 h, oldest first, and the newest ever (0). */
-void mailbox_history(struct mailbox *m, const int64_t *at_ms, size_t n, int64_t last_ms);
+/* ---- what is remembered ----------------------------------------------------------------------- */
+
+/* The longest calendar day, and an hour more. */
+#define MAILBOX_PAST_MS (CLOCK_DAY_MS + 2 * CLOCK_HOUR_MS)
+
+/* What the ledger says of a mailbox. Times (wall) at which slots were taken. */
+struct mailbox_past {
+	const int64_t *at_ms; /* of the last MAILBOX_PAST_MS, oldest first */
+	size_t n;
+	int64_t first_ms, last_ms; /* the oldest and the newest ever; 0: none */
+};
+/* A mailbox has no room before it was told its past once. */
+void mailbox_history(struct mailbox *m, const struct mailbox_past *past);
 bool mailbox_has_history(const struct mailbox *m);
+
+/* ---- may it send ------------------------------------------------------------------------------ */
 
 /* How many more mails may be started now; each started one is mailbox_take()n. 0: *RET_REASON is the
  * gate's name (interfaces.md), *RET_UNTIL_MS the wall time at which it opens by itself
@@ -45,10 +69,23 @@ size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_unt
 /* The gate that turns back mails already started (paused, backing off); NULL: none does. */
 const char *mailbox_closed(const struct mailbox *m);
 
+/* How many mails may go out in a day at WALL_MS, as the ramp and the limits say; *RET_GATE (may be NULL)
+ * is mailbox_ramp or mailbox_daily_limit, whichever binds. */
+int mailbox_cap(struct mailbox *m, int64_t wall_ms, const char **ret_gate);
+
+/* Connections it may have now: one while it is not known to work. */
+size_t mailbox_connections(const struct mailbox *m);
+
+/* Which of two with room goes first: the healthy one, then that with more of its day left, then that
+ * which rested longer. < 0: A. */
+int mailbox_compare(struct mailbox *a, struct mailbox *b);
+
 void mailbox_take(struct mailbox *m); /* a mail is started */
 void mailbox_slot(struct mailbox *m); /* its slot is taken: counts for gap and day */
 /* It is over; a slot, if it had one, still counts. */
 void mailbox_give_back(struct mailbox *m, bool had_slot);
+
+/* ---- what happened to it ---------------------------------------------------------------------- */
 
 /* What broke, when it was the mailbox's: a connection or its server's temporary no; "too fast"; the
  * provider's day is used up; the provider blocks it; its credential is refused, or cannot be looked
@@ -67,22 +104,30 @@ enum mailbox_fault {
 #undef X
 };
 const char *mailbox_fault_name(enum mailbox_fault f);
-/* M failed in the way F: it backs off 1 min doubling to 60 min. WHY is for people (copied). */
+/* M failed in the way F: it leaves READY for as long as mail.md says. WHY is for people (copied). */
 void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why);
-void mailbox_succeed(struct mailbox *m); /* ends the backoff's growth */
-void mailbox_pause(struct mailbox *m, bool paused);
+void mailbox_succeed(struct mailbox *m); /* it works: ends the backoff's growth */
 
-/* A snapshot for people; strings are borrowed until the next turn. */
+/* WHY it is to be still, for people (copied); NULL: it is not (any more). */
+void mailbox_pause(struct mailbox *m, const char *why);
+/* An operator's word: whatever kept M from sending is over, but not its pace. */
+void mailbox_resume(struct mailbox *m);
+
+/* ---- for people ------------------------------------------------------------------------------- */
+
+/* A snapshot; strings are borrowed until the next turn. */
 struct mailbox_info {
 	const char *address;
 	enum mailbox_state state;
-	const char *why; /* of THROTTLED */
+	const char *why; /* it is not READY; "" */
 	int64_t until_ms; /* wall; CLOCK_NEVER_MS: none */
 	int sent_today; /* calendar day in the mailbox's time zone */
-	int sent_24h, daily_limit;
+	int sent_24h;
+	int cap, daily_limit; /* of today; as configured */
+	const char *cap_why; /* why the cap is below daily_limit; "" : it is not */
 	int64_t gap_min_ms, gap_max_ms;
 	int64_t last_sent_ms; /* wall; 0: never */
 	size_t in_use;
-	int connections;
+	size_t connections; /* now */
 };
 struct mailbox_info mailbox_info(struct mailbox *m);

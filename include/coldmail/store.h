@@ -420,7 +420,7 @@ struct store_req {
 			size_t max;
 			int64_t *at_ms;
 			size_t n;
-			int64_t last_ms; /* newest ever; 0: none */
+			int64_t first_ms, last_ms; /* oldest and newest ever; 0: none */
 		} use;
 		struct {
 			struct store_tally *v;

@@ -6,6 +6,7 @@
  */
 #include "conf_private.h"
 
+#include "coldmail/clock.h"
 #include "coldmail/err.h"
 
 static void tell_again(
@@ -154,6 +155,7 @@ static void build_mailbox(struct conf_load *l, struct conf_node *section, struct
 	*ret = (struct conf_mailbox){
 		.address = address ? address : "",
 		.smtp = "",
+		.ramp_since_ms = CLOCK_NEVER_MS,
 		.file = section->at.src->name,
 		.line = section->at.line,
 	};

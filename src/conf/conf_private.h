@@ -167,6 +167,7 @@ enum conf_type {
 	CONF_ZONE, /* const char *, IANA name */
 	CONF_INT, /* int, min..max */
 	CONF_DURATION, /* int64_t ms, min..max; the word `never` with CONF_NEVER */
+	CONF_DATE, /* int64_t ms: midnight UTC of a day; CLOCK_NEVER_MS: none */
 	CONF_SPAN, /* int64_t ms twice (at, at2), 0..max */
 	CONF_CHOICE, /* int: min + the place of the word in `choices` */
 	CONF_SWITCH, /* bool: is it the second of the two words in `choices`? */

@@ -39,6 +39,7 @@ bool conf_read_duration(const struct conf_reading *r);
 bool conf_read_span(const struct conf_reading *r);
 bool conf_read_numbers(const struct conf_reading *r);
 bool conf_read_zone(const struct conf_reading *r);
+bool conf_read_date(const struct conf_reading *r);
 bool conf_read_days(const struct conf_reading *r);
 bool conf_read_windows(const struct conf_reading *r);
 
@@ -47,5 +48,6 @@ void conf_show_int(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_duration(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_span(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_numbers(const struct conf_key *k, const void *base, struct str *out);
+void conf_show_date(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_days(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_windows(const struct conf_key *k, const void *base, struct str *out);

@@ -55,9 +55,9 @@ static void print_mailbox(const cJSON *o, const char *now)
 {
 	struct str line = STR_INIT;
 
-	ctl_add_bar(&line, ctl_whole(o, "sent_24h"), ctl_whole(o, "daily_limit"), BAR_WIDTH);
+	ctl_add_bar(&line, ctl_whole(o, "sent_24h"), ctl_whole(o, "cap"), BAR_WIDTH);
 	str_addf(&line, " %" PRId64 " of %" PRId64 " in 24 h", ctl_whole(o, "sent_24h"),
-		ctl_whole(o, "daily_limit"));
+		ctl_whole(o, "cap"));
 	if (cJSON_IsString(ctl_get(o, "until"))) {
 		str_adds(&line, ", opens ");
 		ctl_add_when(&line, ctl_text(o, "until"), now);

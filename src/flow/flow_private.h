@@ -231,7 +231,7 @@ bool flow_draft_end(struct flow_item *it, enum lead_reason reason, const char *e
 /* sender.c */
 void flow_senders_init(void);
 struct flow_sender *flow_sender_get(const char *address); /* made when missing */
-/* The mailbox of C with the most room now (ADDRESS: only that one, "": any); NULL: none has any. One
+/* The mailbox of C that goes first of those with room now (ADDRESS: only that one, "": any); NULL: none has any. One
  * whose claim is under way has promised its room. */
 struct flow_sender *flow_sender_with_room(const struct conf_campaign *c, const char *address);
 /* Gives ready links to waiting items; opens more, up to the mailbox's number; closes the links that

@@ -98,7 +98,10 @@ static void on_use(struct store_req *r)
 	if (r->err)
 		flow_store_failed(r->err, r->why);
 	else
-		mailbox_history(s->mailbox, r->u.use.at_ms, r->u.use.n, r->u.use.last_ms);
+		mailbox_history(s->mailbox, &(struct mailbox_past){ .at_ms = r->u.use.at_ms,
+						    .n = r->u.use.n,
+						    .first_ms = r->u.use.first_ms,
+						    .last_ms = r->u.use.last_ms });
 	flow_sched_soon();
 }
 
@@ -111,7 +114,7 @@ void flow_store_ask_histories(void)
 			continue;
 		struct store_req *r = store_req_new(STORE_MAILBOX_USE, on_use, 0, NULL);
 		r->u.use.mailbox = mem_arena_dup(&r->arena, s->address);
-		r->u.use.since_ms = clock_wall_ms() - CLOCK_DAY_MS;
+		r->u.use.since_ms = clock_wall_ms() - MAILBOX_PAST_MS;
 		r->u.use.max = DAY_SLOTS_MAX;
 		s->asking = true;
 		store_send(r);

@@ -179,9 +179,8 @@ static void apply(void)
 		const char *address = conf->mailboxes[i].address;
 
 		flow_sender_get(address);
-		if (flow_is_paused("mailbox", address) ||
-			mailbox_info(mailbox_find(address)).state == MAILBOX_PAUSED)
-			mailbox_pause(mailbox_find(address), flow_is_paused("mailbox", address));
+		mailbox_pause(mailbox_find(address),
+			flow_is_paused("mailbox", address) ? "paused by an operator" : NULL);
 	}
 }
 

@@ -138,8 +138,15 @@ static void consider(int64_t wall_ms, const char *who)
 	next_who = xstrdup(who);
 }
 
+static int by_rank(const void *a, const void *b)
+{
+	const struct flow_sender *const *x = a, *const *y = b;
+
+	return mailbox_compare((*x)->mailbox, (*y)->mailbox);
+}
+
 /* Ready mails for S: claims for the next campaign in turn that has some; else the moment one has. */
-static void pump_sends(struct flow_sender *s, size_t room, int64_t now)
+static void pump_sender(struct flow_sender *s, size_t room, int64_t now)
 {
 	for (guint i = 0; i < flow.campaigns->len; i++) {
 		guint turn = (guint)(s->rotor + i) % flow.campaigns->len;
@@ -152,6 +159,26 @@ static void pump_sends(struct flow_sender *s, size_t room, int64_t now)
 		flow_claim_sends(c, s, room < CLAIM_MAX ? room : CLAIM_MAX);
 		return;
 	}
+}
+
+/* Mails that any mailbox may send go to the one that has the most of its day left. */
+static void pump_sends(int64_t now)
+{
+	GPtrArray *open = g_ptr_array_new();
+
+	for (guint i = 0; i < flow.senders->len; i++) {
+		struct flow_sender *s = flow.senders->pdata[i];
+
+		if (!s->claiming && mailbox_room(s->mailbox, NULL, NULL))
+			g_ptr_array_add(open, s);
+	}
+	g_ptr_array_sort(open, by_rank);
+	for (guint i = 0; i < open->len; i++) {
+		struct flow_sender *s = open->pdata[i];
+
+		pump_sender(s, mailbox_room(s->mailbox, NULL, NULL), now);
+	}
+	g_ptr_array_unref(open);
 }
 
 /* Drafts for C: as many as its hungry mailboxes have room for. */
@@ -264,13 +291,7 @@ static void run(void *arg)
 	wake_held(now);
 	for (guint i = 0; i < flow.campaigns->len; i++)
 		flow_strays_look(flow.campaigns->pdata[i]);
-	for (guint i = 0; i < flow.senders->len; i++) {
-		struct flow_sender *s = flow.senders->pdata[i];
-		size_t room = mailbox_room(s->mailbox, NULL, NULL);
-
-		if (room && !s->claiming)
-			pump_sends(s, room, now);
-	}
+	pump_sends(now);
 	for (guint i = 0; i < flow.campaigns->len; i++)
 		pump_drafts(flow.campaigns->pdata[i], now);
 	/* What is under way calls again; another mailbox's moment may come before that. */

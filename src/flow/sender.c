@@ -52,16 +52,15 @@ void flow_sender_leave(struct flow_item *it)
 struct flow_sender *flow_sender_with_room(const struct conf_campaign *c, const char *address)
 {
 	struct flow_sender *best = NULL;
-	size_t most = 0;
 
 	for (size_t i = 0; i < c->n_mailboxes; i++) {
 		struct flow_sender *s = flow_sender_get(c->mailboxes[i]->address);
-		size_t room = mailbox_room(s->mailbox, NULL, NULL);
 
-		if (s->claiming || room <= most || (*address && !str_eq(address, s->address)))
+		if (s->claiming || (*address && !str_eq(address, s->address)) ||
+			!mailbox_room(s->mailbox, NULL, NULL))
 			continue;
-		most = room;
-		best = s;
+		if (!best || mailbox_compare(s->mailbox, best->mailbox) < 0)
+			best = s;
 	}
 	return best;
 }
@@ -255,11 +254,11 @@ static size_t opening(const struct flow_sender *s)
 	return n;
 }
 
-static bool may_open(const struct flow_sender *s, const struct conf_mailbox *cm)
+static bool may_open(const struct flow_sender *s)
 {
 	if (s->links.n && clock_boot_ms() < s->more_links_ms)
 		return false;
-	return s->links.n < (size_t)cm->connections;
+	return s->links.n < mailbox_connections(s->mailbox);
 }
 
 static void quit_leaving(struct flow_sender *s)
@@ -305,7 +304,7 @@ void flow_sender_feed(struct flow_sender *s)
 		it->link = k;
 		flow_send_wire(it);
 	}
-	for (size_t n = opening(s); n < s->waiting.n + s->reserved.n && may_open(s, cm); n++)
+	for (size_t n = opening(s); n < s->waiting.n + s->reserved.n && may_open(s); n++)
 		open_link(s, cm);
 }
 

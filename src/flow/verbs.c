@@ -21,6 +21,19 @@ struct control_call {
 	bool set;
 };
 
+/* "pause/mailbox/NAME": an operator's word ends what a server did to it, too. */
+static void control_removed(const char *name)
+{
+	static const char prefix[] = "pause/mailbox/";
+
+	g_hash_table_remove(flow.controls, name);
+	if (!str_starts(name, prefix))
+		return;
+	struct mailbox *m = mailbox_find(name + strlen(prefix));
+	if (m)
+		mailbox_resume(m);
+}
+
 static void on_control(struct store_req *r)
 {
 	struct control_call *c = r->arg;
@@ -29,7 +42,7 @@ static void on_control(struct store_req *r)
 		if (c->set)
 			g_hash_table_add(flow.controls, xstrdup(c->name));
 		else
-			g_hash_table_remove(flow.controls, c->name);
+			control_removed(c->name);
 		log_event(LOG_NOTICE, c->set ? "control_set" : "control_removed",
 			LOG_S("name", c->name), LOG_I("voided", r->u.control.voids.voided));
 		flow_plan_apply();

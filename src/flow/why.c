@@ -90,18 +90,20 @@ static void add_mailbox(struct question *q, const char *address)
 		return;
 	struct mailbox_info i = mailbox_info(m);
 	const char *subject = mem_arena_printf(&q->arena, "mailbox %s", address);
-	bool trouble = i.state == MAILBOX_THROTTLED;
+	bool trouble = mailbox_state_is_trouble(i.state);
 
 	if (i.in_use && str_eq(reason, "mailbox_gap")) {
 		/* Its end opens the gap anew: no time to name, and nobody to ask. */
 		add(q, subject, reason, false, clock_wall_ms(), "a mail is under way");
 		return;
 	}
-	add(q, subject, reason, trouble, until, "%s", trouble ? i.why : "");
+	add(q, subject, reason, trouble, until, "%s", i.why);
 	struct flow_reason *r = &q->v[q->n - 1];
-	if (str_eq(reason, "mailbox_daily_limit")) {
-		r->value = mem_arena_printf(&q->arena, "%d in 24 h", i.sent_24h);
-		r->limit = mem_arena_printf(&q->arena, "%d", i.daily_limit);
+	if (str_eq(reason, "mailbox_daily_limit") || str_eq(reason, "mailbox_ramp")) {
+		r->value = mem_arena_printf(
+			&q->arena, "%d in 24 h, %d today", i.sent_24h, i.sent_today);
+		r->limit = *i.cap_why ? mem_arena_printf(&q->arena, "%d (%s)", i.cap, i.cap_why)
+				      : mem_arena_printf(&q->arena, "%d", i.cap);
 	} else if (str_eq(reason, "mailbox_gap")) {
 		char lo[32], hi[32], ago[32];
 

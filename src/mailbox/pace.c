@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "coldmail/clock.h"
+#include "coldmail/mailbox.h"
 #include "coldmail/mem.h"
 
 /* splitmix64 (Steele, Lea, Flood 2014): enough for jitter, the same for the same seed. */
@@ -72,7 +72,7 @@ void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 {
 	if (at_ms < p->last_ms)
 		at_ms = p->last_ms; /* the clock stepped back */
-	while (p->n >= (size_t)p->limit && slot_at(p, 0) <= at_ms - CLOCK_DAY_MS) {
+	while (p->n >= (size_t)p->limit && slot_at(p, 0) <= at_ms - MAILBOX_PAST_MS) {
 		p->head = (p->head + 1) % p->cap;
 		p->n--;
 	}
@@ -103,14 +103,14 @@ size_t mailbox_pace_used(const struct mailbox_pace *p, int64_t now_ms)
 	return mailbox_pace_since(p, now_ms - CLOCK_DAY_MS + 1);
 }
 
-int64_t mailbox_pace_day_opens(const struct mailbox_pace *p, int64_t now_ms, size_t in_use)
+int64_t mailbox_pace_day_opens(const struct mailbox_pace *p, int64_t now_ms, int cap, size_t in_use)
 {
 	size_t used = mailbox_pace_used(p, now_ms);
 
-	if (used + in_use < (size_t)p->limit)
+	if (used + in_use < (size_t)cap)
 		return now_ms;
 	/* So many of the oldest slots have to leave the day before one more fits. */
-	size_t leave = used + in_use + 1 - (size_t)p->limit;
+	size_t leave = used + in_use + 1 - (size_t)cap;
 	if (leave > used)
 		return CLOCK_NEVER_MS; /* only mails under way are in the way */
 	return slot_at(p, p->n - used + leave - 1) + CLOCK_DAY_MS;

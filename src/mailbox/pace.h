@@ -10,8 +10,8 @@
 
 struct mailbox_pace {
 	int64_t gap_min_ms, gap_max_ms;
-	int limit; /* slots in any 24 h */
-	int64_t *ring; /* owned, of CAP: the slots of the last 24 h and at least the newest
+	int limit; /* the most slots that a day may ever have */
+	int64_t *ring; /* owned, of CAP: the slots of MAILBOX_PAST_MS and at least the newest
 	                  `limit`; oldest at `head` */
 	size_t cap, head, n;
 	int64_t last_ms; /* newest slot ever; 0: none */
@@ -29,5 +29,7 @@ void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms);
 /* Slots in the 24 h before NOW_MS, and since SINCE_MS. */
 size_t mailbox_pace_used(const struct mailbox_pace *p, int64_t now_ms);
 size_t mailbox_pace_since(const struct mailbox_pace *p, int64_t since_ms);
-/* When the day has room for one more; NOW_MS or earlier: now. IN_USE mails have no slot yet. */
-int64_t mailbox_pace_day_opens(const struct mailbox_pace *p, int64_t now_ms, size_t in_use);
+/* When the last 24 h have room for one more of at most CAP; NOW_MS or earlier: now. IN_USE mails have no
+ * slot yet. */
+int64_t mailbox_pace_day_opens(
+	const struct mailbox_pace *p, int64_t now_ms, int cap, size_t in_use);

@@ -1,81 +1,20 @@
 /*
- * The pool of mailboxes (coldmail/mailbox.h): a state is a list, one function moves.
+ * The pool of mailboxes (coldmail/mailbox.h): who there is, and how much room each has.
  * Runs on: loop. Called by flow (sched, send) and read by ops.
  * Never opens a connection, never looks at a lead, never retries: it says when, others do.
  */
 #include "coldmail/mailbox.h"
 
-#include <glib.h>
 #include <sys/random.h>
 
-#include "coldmail/clock.h"
 #include "coldmail/err.h"
-#include "coldmail/list.h"
-#include "coldmail/log.h"
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
 
-#include "pace.h"
+#include "mailbox_private.h"
 
-/* A throttled mailbox waits this long, doubling (mail.md: back off 1 -> 60 min). */
-#define THROTTLE_FIRST_MS CLOCK_MINUTE_MS
-#define THROTTLE_MAX_MS   CLOCK_HOUR_MS
-
-struct mailbox {
-	struct list_node node; /* in lists[state] */
-	char *address; /* owned */
-	enum mailbox_state state;
-	struct mailbox_pace pace;
-	int connections;
-	GTimeZone *zone; /* owned */
-	size_t in_use; /* mails started and not over */
-	size_t waiting; /* of those, the ones that have no slot yet */
-	char *why; /* owned: of THROTTLED */
-	int64_t throttle_ms; /* the next backoff */
-	int64_t throttled_until_ms; /* boot: a server's trouble has no calendar */
-	bool paused;
-	bool has_history; /* mailbox_history() was called */
-};
-
-static struct list lists[MAILBOX_REMOVED + 1];
 static struct mailbox **all; /* owned array of owned mailboxes, in order of appearance */
 static size_t n_all, all_cap;
-
-static const char *const state_names[] = {
-#define X(name, text) [MAILBOX_##name] = text,
-	MAILBOX_STATES(X)
-#undef X
-};
-
-static const char *const fault_names[] = {
-#define X(name, text) [MAILBOX_FAULT_##name] = text,
-	MAILBOX_FAULTS(X)
-#undef X
-};
-
-const char *mailbox_state_name(enum mailbox_state s)
-{
-	return state_names[s];
-}
-
-const char *mailbox_fault_name(enum mailbox_fault f)
-{
-	return fault_names[f];
-}
-
-/* The only place that assigns ->state. Every state may follow every other: an operator, a server
- * and a reload act independently. */
-static void set_state(struct mailbox *m, enum mailbox_state to, const char *why)
-{
-	if (m->state == to)
-		return;
-	log_event(to == MAILBOX_THROTTLED ? LOG_WARNING : LOG_NOTICE, "mailbox_state",
-		LOG_S("mailbox", m->address), LOG_S("from", state_names[m->state]),
-		LOG_S("to", state_names[to]), LOG_S("why", why));
-	list_remove(&lists[m->state], &m->node);
-	m->state = to;
-	list_push(&lists[to], &m->node);
-}
 
 /* ---- the pool -------------------------------------------------------------------------------- */
 
@@ -87,9 +26,9 @@ static struct mailbox *mailbox_new(const char *address)
 	if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
 		seed = (uint64_t)clock_raw_us();
 	mailbox_pace_init(&m->pace, seed);
+	mailbox_cap_init(&m->cap);
 	m->address = xstrdup(address);
-	m->throttle_ms = THROTTLE_FIRST_MS;
-	list_push(&lists[m->state], &m->node);
+	mailbox_state_enter(m);
 	mem_grow(all, all_cap, n_all + 1);
 	all[n_all++] = m;
 	return m;
@@ -97,11 +36,9 @@ static struct mailbox *mailbox_new(const char *address)
 
 static void mailbox_free(struct mailbox *m)
 {
-	list_remove(&lists[m->state], &m->node);
+	mailbox_state_leave(m);
 	mailbox_pace_done(&m->pace);
-	if (m->zone)
-		g_time_zone_unref(m->zone);
-	free(m->why);
+	mailbox_cap_done(&m->cap);
 	free(m->address);
 	free(m);
 }
@@ -109,24 +46,18 @@ static void mailbox_free(struct mailbox *m)
 static void configure_one(struct mailbox *m, const struct conf_mailbox *c)
 {
 	mailbox_pace_set(&m->pace, c->gap_min_ms, c->gap_max_ms, c->daily_limit);
+	mailbox_cap_configure(&m->cap, c);
 	m->connections = c->connections;
-	if (m->zone)
-		g_time_zone_unref(m->zone);
-	m->zone = g_time_zone_new_identifier(c->timezone);
-	if (!m->zone)
-		m->zone = g_time_zone_new_utc();
-	if (m->state == MAILBOX_REMOVED)
-		set_state(m, m->paused ? MAILBOX_PAUSED : MAILBOX_READY, "configured again");
+	mailbox_state_set_removed(m, false);
 }
 
 void mailbox_configure(const struct conf *c)
 {
-	if (!lists[0].head.next)
-		for (size_t i = 0; i <= MAILBOX_REMOVED; i++)
-			list_init(&lists[i]);
+	if (!all)
+		mailbox_state_init();
 	for (size_t i = 0; i < n_all; i++)
 		if (!conf_find_mailbox(c, all[i]->address))
-			set_state(all[i], MAILBOX_REMOVED, "not configured any more");
+			mailbox_state_set_removed(all[i], true);
 	for (size_t i = 0; i < c->n_mailboxes; i++) {
 		const struct conf_mailbox *cm = &c->mailboxes[i];
 		struct mailbox *m = mailbox_find(cm->address);
@@ -170,13 +101,15 @@ const char *mailbox_name(const struct mailbox *m)
 
 /* ---- when ------------------------------------------------------------------------------------ */
 
-void mailbox_history(struct mailbox *m, const int64_t *at_ms, size_t n, int64_t last_ms)
+void mailbox_history(struct mailbox *m, const struct mailbox_past *past)
 {
 	m->has_history = true;
-	if (last_ms && !n)
-		mailbox_pace_add(&m->pace, last_ms);
-	for (size_t i = 0; i < n; i++)
-		mailbox_pace_add(&m->pace, at_ms[i]);
+	if (past->last_ms && !past->n)
+		mailbox_pace_add(&m->pace, past->last_ms);
+	for (size_t i = 0; i < past->n; i++)
+		mailbox_pace_add(&m->pace, past->at_ms[i]);
+	if (past->first_ms)
+		m->cap.first_ms = past->first_ms;
 }
 
 bool mailbox_has_history(const struct mailbox *m)
@@ -194,45 +127,87 @@ static size_t closed(
 	return 0;
 }
 
-const char *mailbox_closed(const struct mailbox *m)
+int mailbox_cap(struct mailbox *m, int64_t wall_ms, const char **ret_gate)
 {
-	switch (m->state) {
-	case MAILBOX_REMOVED:
-	case MAILBOX_PAUSED:
-		return "mailbox_paused";
-	case MAILBOX_THROTTLED:
-		return "mailbox_throttled";
-	case MAILBOX_READY:
-		break;
-	}
-	return NULL;
+	struct mailbox_cap c = m->cap;
+
+	if (!c.first_ms)
+		c.first_ms = clock_wall_ms(); /* for a day to come: if it began now */
+	return mailbox_cap_at(&c, wall_ms, ret_gate, NULL);
+}
+
+static size_t used_today(struct mailbox *m, int64_t now)
+{
+	return mailbox_pace_since(&m->pace, mailbox_cap_day(&m->cap, now).begins_ms);
+}
+
+/* How many more fit in any 24 hours and in the calendar day; those under way have their place. */
+static size_t left_of(struct mailbox *m, int64_t now, int cap)
+{
+	size_t rolling = mailbox_pace_used(&m->pace, now), calendar = used_today(m, now);
+	size_t used = (rolling > calendar ? rolling : calendar) + m->waiting;
+
+	return used < (size_t)cap ? (size_t)cap - used : 0;
+}
+
+/* When there is room for one more, none being now: both days have some, or a new one has more. */
+static int64_t day_opens(struct mailbox *m, int64_t now, int cap)
+{
+	int64_t tomorrow = mailbox_cap_day(&m->cap, now).ends_ms;
+	int64_t opens = mailbox_pace_day_opens(&m->pace, now, cap, m->waiting);
+
+	if (used_today(m, now) + m->waiting >= (size_t)cap && opens < tomorrow)
+		return tomorrow;
+	return opens > tomorrow && mailbox_cap(m, tomorrow, NULL) > cap ? tomorrow : opens;
 }
 
 size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms)
 {
-	int64_t now = clock_wall_ms(), backoff = m->throttled_until_ms - clock_boot_ms();
+	int64_t now = clock_wall_ms();
 	bool has_gap = m->pace.gap_max_ms > 0;
+	const char *gate;
 
-	if (m->state == MAILBOX_THROTTLED && backoff <= 0)
-		set_state(m, MAILBOX_READY, "backoff is over");
+	mailbox_state_wake(m);
 	if (m->state != MAILBOX_READY)
-		return closed(ret_reason, ret_until_ms, mailbox_closed(m),
-			m->state == MAILBOX_THROTTLED ? now + backoff : CLOCK_NEVER_MS);
+		return closed(ret_reason, ret_until_ms, mailbox_closed(m), mailbox_state_until(m));
 	if (!m->has_history)
 		return closed(ret_reason, ret_until_ms, "store_down", CLOCK_NEVER_MS);
-	int64_t day = mailbox_pace_day_opens(&m->pace, now, m->waiting);
-	if (day > now)
-		return closed(ret_reason, ret_until_ms, "mailbox_daily_limit", day);
+	int cap = mailbox_cap(m, now, &gate);
+	size_t left = left_of(m, now, cap);
+	if (!left)
+		return closed(ret_reason, ret_until_ms, gate, day_opens(m, now, cap));
 	if (now < m->pace.not_before_ms)
 		return closed(ret_reason, ret_until_ms, "mailbox_gap", m->pace.not_before_ms);
 	/* One on each connection, one reserved after it, one being written. After a failure one mail
 	 * at a time finds out whether the mailbox works again. */
-	size_t most =
-		has_gap || m->throttle_ms > THROTTLE_FIRST_MS ? 1 : 3 * (size_t)m->connections;
+	size_t most = has_gap || !m->is_proven ? 1 : 3 * (size_t)m->connections;
 	if (m->in_use >= most)
 		return closed(ret_reason, ret_until_ms, "mailbox_gap", CLOCK_NEVER_MS);
-	size_t left = (size_t)m->pace.limit - mailbox_pace_used(&m->pace, now) - m->waiting;
 	return left < most - m->in_use ? left : most - m->in_use;
+}
+
+size_t mailbox_connections(const struct mailbox *m)
+{
+	return m->is_proven ? (size_t)m->connections : 1;
+}
+
+/* Of 1000, how much of its day a mailbox has left. */
+static int64_t share_left(struct mailbox *m, int64_t now)
+{
+	int cap = mailbox_cap(m, now, NULL);
+
+	return (int64_t)left_of(m, now, cap) * 1000 / cap;
+}
+
+int mailbox_compare(struct mailbox *a, struct mailbox *b)
+{
+	int64_t now = clock_wall_ms(), left_a = share_left(a, now), left_b = share_left(b, now);
+
+	if (a->is_proven != b->is_proven)
+		return a->is_proven ? -1 : 1;
+	if (left_a != left_b)
+		return left_a > left_b ? -1 : 1;
+	return a->pace.last_ms < b->pace.last_ms ? -1 : a->pace.last_ms > b->pace.last_ms;
 }
 
 void mailbox_take(struct mailbox *m)
@@ -243,9 +218,13 @@ void mailbox_take(struct mailbox *m)
 
 void mailbox_slot(struct mailbox *m)
 {
+	int64_t now = clock_wall_ms();
+
 	bug_if(!m->waiting, "%s: a slot without a mail", m->address);
 	m->waiting--;
-	mailbox_pace_add(&m->pace, clock_wall_ms());
+	mailbox_pace_add(&m->pace, now);
+	if (!m->cap.first_ms)
+		m->cap.first_ms = now;
 }
 
 void mailbox_give_back(struct mailbox *m, bool had_slot)
@@ -256,67 +235,29 @@ void mailbox_give_back(struct mailbox *m, bool had_slot)
 		m->waiting--;
 }
 
-void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why)
-{
-	if (m->state != MAILBOX_READY)
-		return; /* one backoff for all connections that failed at once */
-	log_event(LOG_WARNING, "mailbox_fault", LOG_S("mailbox", m->address),
-		LOG_S("fault", mailbox_fault_name(f)), LOG_S("why", why));
-	free(m->why);
-	m->why = xstrdup(why);
-	m->throttled_until_ms = clock_boot_ms() + m->throttle_ms;
-	m->throttle_ms =
-		m->throttle_ms * 2 > THROTTLE_MAX_MS ? THROTTLE_MAX_MS : m->throttle_ms * 2;
-	set_state(m, MAILBOX_THROTTLED, why);
-}
-
-void mailbox_succeed(struct mailbox *m)
-{
-	m->throttle_ms = THROTTLE_FIRST_MS;
-}
-
-void mailbox_pause(struct mailbox *m, bool paused)
-{
-	m->paused = paused;
-	if (m->state != MAILBOX_REMOVED)
-		set_state(m, paused ? MAILBOX_PAUSED : MAILBOX_READY,
-			paused ? "paused by an operator" : "resumed by an operator");
-}
-
 /* ---- for people ------------------------------------------------------------------------------ */
-
-/* Start of the calendar day in the mailbox's own zone. */
-static int64_t midnight_ms(const struct mailbox *m, int64_t now_ms)
-{
-	GDateTime *utc = g_date_time_new_from_unix_utc(now_ms / 1000);
-	GDateTime *local = g_date_time_to_timezone(utc, m->zone);
-	int64_t into_day =
-		((g_date_time_get_hour(local) * 60 + g_date_time_get_minute(local)) * 60 +
-			g_date_time_get_second(local)) *
-		1000;
-
-	g_date_time_unref(local);
-	g_date_time_unref(utc);
-	return now_ms - now_ms % 1000 - into_day;
-}
 
 struct mailbox_info mailbox_info(struct mailbox *m)
 {
 	int64_t now = clock_wall_ms(), until = CLOCK_NEVER_MS;
+	const char *cap_why;
+	int cap = mailbox_cap_at(&m->cap, now, NULL, &cap_why);
 
 	mailbox_room(m, NULL, &until);
 	return (struct mailbox_info){
 		.address = m->address,
 		.state = m->state,
-		.why = m->state == MAILBOX_THROTTLED ? m->why : NULL,
+		.why = mailbox_state_why(m),
 		.until_ms = until,
-		.sent_today = (int)mailbox_pace_since(&m->pace, midnight_ms(m, now)),
+		.sent_today = (int)used_today(m, now),
 		.sent_24h = (int)mailbox_pace_used(&m->pace, now),
-		.daily_limit = m->pace.limit,
+		.cap = cap,
+		.cap_why = cap_why,
+		.daily_limit = m->cap.daily_limit,
 		.gap_min_ms = m->pace.gap_min_ms,
 		.gap_max_ms = m->pace.gap_max_ms,
 		.last_sent_ms = m->pace.last_ms,
 		.in_use = m->in_use,
-		.connections = m->connections,
+		.connections = mailbox_connections(m),
 	};
 }

@@ -9,35 +9,61 @@
 #include "coldmail/clock.h"
 #include "coldmail/str.h"
 
+/* Ramps are followed so far ahead. */
+#define AHEAD_DAYS 100
+
 /* Mails a day. */
 struct rate {
 	int64_t by_gap; /* as the gaps alone would have it */
-	int64_t of_gap_bound, all; /* with daily limits */
+	int64_t all; /* with the day's limits */
+	int64_t of_gap_bound, of_ramp_bound; /* of those */
 };
 
-static struct rate rate_of(const struct conf_campaign *cc)
+static void add_mailbox(struct rate *r, const struct conf_mailbox *cm, int64_t day_ms)
+{
+	struct mailbox *m = mailbox_find(cm->address);
+	int64_t gap = (cm->gap_min_ms + cm->gap_max_ms) / 2, n = CLOCK_DAY_MS / (gap ? gap : 1);
+	const char *gate = "mailbox_daily_limit";
+	int64_t cap = m ? mailbox_cap(m, day_ms, &gate) : cm->daily_limit;
+
+	r->by_gap += n;
+	r->all += n < cap ? n : cap;
+	if (n < cap)
+		r->of_gap_bound += n;
+	else if (str_eq(gate, "mailbox_ramp"))
+		r->of_ramp_bound += cap;
+}
+
+/* On the day of DAY_MS. */
+static struct rate rate_of(const struct conf_campaign *cc, int64_t day_ms)
 {
 	struct rate r = { 0 };
 
-	for (size_t i = 0; i < cc->n_mailboxes; i++) {
-		const struct conf_mailbox *m = cc->mailboxes[i];
-		int64_t gap = (m->gap_min_ms + m->gap_max_ms) / 2;
-		int64_t n = CLOCK_DAY_MS / (gap ? gap : 1);
-
-		r.by_gap += n;
-		r.all += n < m->daily_limit ? n : m->daily_limit;
-		r.of_gap_bound += n < m->daily_limit ? n : 0;
-	}
+	for (size_t i = 0; i < cc->n_mailboxes; i++)
+		add_mailbox(&r, cc->mailboxes[i], day_ms);
 	return r;
 }
 
-/* How long N mails take from the first to the last: whole days at what the limits allow, the rest a
- * gap from each other. */
-static int64_t time_of(const struct rate *r, int64_t n)
+static const char *what_binds(const struct rate *r)
 {
-	int64_t rest = (n - 1) % r->all;
+	if (2 * r->of_gap_bound > r->all)
+		return "mailbox_gap";
+	return 2 * r->of_ramp_bound > r->all ? "mailbox_ramp" : "mailbox_daily_limit";
+}
 
-	return (n - 1) / r->all * CLOCK_DAY_MS + rest * CLOCK_DAY_MS / r->by_gap;
+/* How long N mails take from the first, at FROM_MS, to the last: whole days at what the limits allow,
+ * the rest a gap from each other. */
+static int64_t time_of(const struct conf_campaign *cc, int64_t n, int64_t from_ms)
+{
+	struct rate r = rate_of(cc, from_ms);
+	int64_t days = 0;
+
+	for (; n > r.all && r.of_ramp_bound && days < AHEAD_DAYS; days++) {
+		n -= r.all;
+		r = rate_of(cc, from_ms + (days + 1) * CLOCK_DAY_MS);
+	}
+	days += (n - 1) / r.all;
+	return days * CLOCK_DAY_MS + (n - 1) % r.all * CLOCK_DAY_MS / r.by_gap;
 }
 
 const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms)
@@ -81,23 +107,22 @@ int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
 
 /* About when the last mail of those who wait now goes out. Steps overlap: either the mailboxes are
  * busy all the time, or the last lead's steps wait for each other. */
-static int64_t finish_of(
-	const struct conf_campaign *cc, const struct rate *r, int64_t waiting, int64_t next_ms)
+static int64_t finish_of(const struct conf_campaign *cc, int64_t waiting, int64_t next_ms)
 {
 	int64_t after = 0;
 
-	if (!waiting || !r->all || next_ms == CLOCK_NEVER_MS)
+	if (!waiting || !rate_of(cc, next_ms).all || next_ms == CLOCK_NEVER_MS)
 		return CLOCK_NEVER_MS;
 	for (size_t i = 0; i < cc->n_steps; i++)
 		after += cc->steps[i].after_ms;
-	int64_t busy = time_of(r, waiting * (int64_t)cc->n_steps);
-	int64_t last = time_of(r, waiting) + after;
+	int64_t busy = time_of(cc, waiting * (int64_t)cc->n_steps, next_ms);
+	int64_t last = time_of(cc, waiting, next_ms) + after;
 	return next_ms + (busy > last ? busy : last);
 }
 
 void ops_json_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_survey *s)
 {
-	const struct rate r = rate_of(cc);
+	const struct rate r = rate_of(cc, clock_wall_ms());
 	int64_t next_ms = ops_next_mail(cc, ops_due_of(s, cc->name));
 	int64_t waiting = ops_tally_state(s, cc->name, LEAD_QUEUED);
 	cJSON *mailboxes = cJSON_AddArrayToObject(o, "mailboxes");
@@ -105,8 +130,7 @@ void ops_json_pace(cJSON *o, const struct conf_campaign *cc, const struct ops_su
 	for (size_t i = 0; i < cc->n_mailboxes; i++)
 		cJSON_AddItemToArray(mailboxes, cJSON_CreateString(cc->mailboxes[i]->address));
 	ops_json_whole(o, "per_day", r.all);
-	cJSON_AddStringToObject(
-		o, "bound_by", 2 * r.of_gap_bound > r.all ? "mailbox_gap" : "mailbox_daily_limit");
+	cJSON_AddStringToObject(o, "bound_by", what_binds(&r));
 	ops_json_time(o, "next_mail", next_ms);
-	ops_json_time(o, "finish", finish_of(cc, &r, waiting, next_ms));
+	ops_json_time(o, "finish", finish_of(cc, waiting, next_ms));
 }

@@ -39,7 +39,7 @@ enum health {
 
 static enum health judge_mailboxes(cJSON *reasons)
 {
-	int n = 0, throttled = 0;
+	int n = 0, troubled = 0;
 
 	for (size_t i = 0; i < mailbox_count(); i++) {
 		struct mailbox_info info = mailbox_info(mailbox_at(i));
@@ -47,12 +47,13 @@ static enum health judge_mailboxes(cJSON *reasons)
 		if (info.state == MAILBOX_REMOVED)
 			continue;
 		n++;
-		if (info.state != MAILBOX_THROTTLED)
+		if (!mailbox_state_is_trouble(info.state))
 			continue;
-		throttled++;
-		add_reason(reasons, "mailbox %s: %s", info.address, info.why ? info.why : "");
+		troubled++;
+		add_reason(reasons, "mailbox %s is %s: %s", info.address,
+			mailbox_state_name(info.state), info.why);
 	}
-	return !throttled ? HEALTHY : throttled == n ? UNHEALTHY : DEGRADED;
+	return !troubled ? HEALTHY : troubled == n ? UNHEALTHY : DEGRADED;
 }
 
 static bool judge_strays(const struct ops_survey *s, cJSON *reasons)
@@ -163,10 +164,11 @@ static void add_mailboxes(cJSON *out)
 		cJSON_AddStringToObject(o, "address", info.address);
 		cJSON_AddStringToObject(
 			o, "state", waits ? "waiting" : mailbox_state_name(info.state));
-		cJSON_AddStringToObject(o, "why", waits ? gate : info.why ? info.why : "");
+		cJSON_AddStringToObject(o, "why", waits ? gate : info.why);
 		ops_json_time(o, "until", waits ? opens_ms : info.until_ms);
 		ops_json_whole(o, "sent_today", info.sent_today);
 		ops_json_whole(o, "sent_24h", info.sent_24h);
+		ops_json_whole(o, "cap", info.cap);
 		ops_json_whole(o, "daily_limit", info.daily_limit);
 		ops_json_time(o, "last_sent_at", info.last_sent_ms);
 		cJSON_AddItemToArray(list, o);

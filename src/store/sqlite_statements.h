@@ -227,6 +227,8 @@
 		" = ?1 AND at >= ?2 UNION ALL SELECT a.at FROM attempts a WHERE a.state ="         \
 		" 'reserved' AND a.mailbox = ?1 AND a.at >= ?2 AND NOT EXISTS (SELECT 1 FROM"      \
 		" attempts s WHERE s._id = a._id || '!') ORDER BY 1 DESC LIMIT ?3")                \
+	X(MAILBOX_FIRST, SEEK, "SELECT at FROM attempts WHERE state = 'transmitting' AND mailbox"  \
+		" = ?1 AND typeof(at) = 'integer' ORDER BY at LIMIT 1")                            \
 	X(SENDS, PAGE, STORE_ATTEMPT_FROM "WHERE a.slot = 0 AND (a.at, a._id) < (?1, ?2) AND"      \
 		" (?3 IS NULL OR a.campaign = ?3) AND (?4 IS NULL OR a.mailbox = ?4) AND (?5 IS"   \
 		" NULL OR a.state = ?5) ORDER BY a.at DESC, a._id DESC LIMIT ?6")                  \

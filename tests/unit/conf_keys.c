@@ -167,11 +167,11 @@ START_TEST(calendar)
 
 	EXPECT_ALL(samples);
 	expect("mailbox \"a@x.com\" { smtp = \"smtp://127.0.0.1:25\"  tls = none\n\n"
-	       "timezone = \"Europe/Berlin\"\nramp = {}\n}\n"
+	       "timezone = \"Europe/Berlin\"\nramp = {}\nramp_since = 2026-02-30}\n"
 	       "mailbox \"b@x.com\" { smtp = \"smtp://127.0.0.1:25\"  tls = none\nramp = {3, "
 	       "0}\n}\n",
-		"c.conf:3: warning: 'timezone' parses, but is not enforced yet in this version\n"
-		"c.conf:4: warning: 'ramp' parses, but is not enforced yet in this version\n"
+		"c.conf:5: ramp_since = 2026-02-30: expected a date such as 2026-01-05 (when the "
+		"ramp began, of a mailbox that is warm already)\n"
 		"c.conf:7: ramp = 0: expected numbers from 1 to 1000000000, such as {3, 7} (mails "
 		"a "
 		"day in the first weeks)\n");

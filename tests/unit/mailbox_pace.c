@@ -47,19 +47,19 @@ START_TEST(the_day_is_any_24_hours)
 		mailbox_pace_add(&p, T0 + i * CLOCK_HOUR_MS);
 	int64_t now = T0 + 3 * CLOCK_HOUR_MS;
 	ck_assert_uint_eq(mailbox_pace_used(&p, now), 3);
-	ck_assert_int_eq(mailbox_pace_day_opens(&p, now, 0), T0 + CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, now, 3, 0), T0 + CLOCK_DAY_MS);
 	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + CLOCK_DAY_MS - 1), 3);
 	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + CLOCK_DAY_MS), 2);
-	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_DAY_MS, 0), T0 + CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_DAY_MS, 3, 0), T0 + CLOCK_DAY_MS);
 	/* One is under way: the next has to wait for the second oldest. */
-	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_DAY_MS, 1),
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_DAY_MS, 3, 1),
 		T0 + CLOCK_DAY_MS + CLOCK_HOUR_MS);
 }
 END_TEST
 
 START_TEST(only_mails_under_way_are_in_the_way)
 {
-	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0, 3), CLOCK_NEVER_MS);
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0, 3, 3), CLOCK_NEVER_MS);
 }
 END_TEST
 
@@ -83,11 +83,11 @@ START_TEST(new_limits_keep_what_was_counted)
 		mailbox_pace_add(&p, T0 + i);
 	mailbox_pace_set(&p, 0, 0, 2);
 	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + 12), 12);
-	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + 12, 0), T0 + 10 + CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + 12, 2, 0), T0 + 10 + CLOCK_DAY_MS);
 	mailbox_pace_add(&p, T0 + CLOCK_HOUR_MS);
 	mailbox_pace_set(&p, 0, 0, 13);
 	ck_assert_uint_eq(mailbox_pace_used(&p, T0 + CLOCK_HOUR_MS), 13);
-	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_HOUR_MS, 0), T0 + CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_pace_day_opens(&p, T0 + CLOCK_HOUR_MS, 13, 0), T0 + CLOCK_DAY_MS);
 }
 END_TEST
 

@@ -23,9 +23,11 @@ static void configure(int daily_limit)
 
 static void setup(void)
 {
-	section = (struct conf_mailbox){ .address = ALI, .timezone = "UTC", .connections = 4 };
+	section = (struct conf_mailbox){
+		.address = ALI, .timezone = "UTC", .connections = 4, .ramp_since_ms = CLOCK_NEVER_MS
+	};
 	configure(20);
-	mailbox_history(m, NULL, 0, 0);
+	mailbox_history(m, &(struct mailbox_past){ 0 });
 }
 
 static void send_one(void)
@@ -68,6 +70,148 @@ START_TEST(a_backoff_ends_whatever_the_wall_clock_says)
 }
 END_TEST
 
+/* ---- faults ------------------------------------------------------------------------------------ */
+
+/* M is closed by GATE for FOR_MS (CLOCK_NEVER_MS: without an end), and for READY sends again after. */
+static void expect_closed(const char *gate, int64_t for_ms)
+{
+	const char *reason = NULL;
+	int64_t until = 0;
+
+	ck_assert_uint_eq(mailbox_room(m, &reason, &until), 0);
+	ck_assert_str_eq(reason, gate);
+	ck_assert_int_eq(until, for_ms == CLOCK_NEVER_MS ? for_ms : clock_wall_ms() + for_ms);
+}
+
+START_TEST(a_fault_stops_a_mailbox_as_long_as_it_has_to)
+{
+	static const struct {
+		enum mailbox_fault fault;
+		const char *gate;
+		int64_t for_ms;
+	} v[] = {
+		{ MAILBOX_FAULT_TRANSIENT, "mailbox_throttled", CLOCK_MINUTE_MS },
+		{ MAILBOX_FAULT_RATE, "mailbox_throttled", CLOCK_MINUTE_MS },
+		{ MAILBOX_FAULT_AUTH, "mailbox_throttled", CLOCK_MINUTE_MS },
+		{ MAILBOX_FAULT_AUTH_LATER, "mailbox_auth", 30 * CLOCK_MINUTE_MS },
+		{ MAILBOX_FAULT_TLS, "mailbox_tls", CLOCK_HOUR_MS },
+		{ MAILBOX_FAULT_BLOCKED, "mailbox_blocked", CLOCK_DAY_MS },
+	};
+
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+		mailbox_fault(m, v[i].fault, "no");
+		expect_closed(v[i].gate, v[i].for_ms);
+		ck_assert_str_eq(mailbox_info(m).why, "no");
+		clock_skip_ms(v[i].for_ms);
+		/* One finds out whether it works. */
+		ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+		ck_assert_uint_eq(mailbox_connections(m), 1);
+		mailbox_succeed(m);
+		ck_assert_uint_eq(mailbox_connections(m), 4);
+	}
+}
+END_TEST
+
+START_TEST(a_login_is_tried_twice)
+{
+	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	clock_skip_ms(CLOCK_MINUTE_MS);
+	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	expect_closed("mailbox_auth", CLOCK_NEVER_MS);
+	clock_skip_ms(1000 * CLOCK_DAY_MS);
+	expect_closed("mailbox_auth", CLOCK_NEVER_MS);
+	mailbox_resume(m);
+	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+}
+END_TEST
+
+START_TEST(what_the_provider_took_is_a_day)
+{
+	for (int i = 0; i < 8; i++) {
+		send_one();
+		clock_skip_ms(CLOCK_HOUR_MS);
+	}
+	mailbox_fault(m, MAILBOX_FAULT_DAILY_LIMIT, "5.4.5 daily limit");
+	expect_closed("mailbox_throttled", 16 * CLOCK_HOUR_MS);
+	ck_assert_int_eq(mailbox_info(m).cap, 8);
+	clock_skip_ms(16 * CLOCK_HOUR_MS);
+	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+	clock_skip_ms(7 * CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_info(m).cap, 20);
+}
+END_TEST
+
+START_TEST(what_stops_a_mailbox_is_not_made_better_by_less)
+{
+	mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421");
+	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421");
+	mailbox_fault(m, MAILBOX_FAULT_AUTH_LATER, "454");
+	expect_closed("mailbox_blocked", CLOCK_DAY_MS);
+	ck_assert_str_eq(mailbox_info(m).why, "blocked");
+}
+END_TEST
+
+START_TEST(after_a_block_a_mailbox_begins_again_small)
+{
+	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	mailbox_resume(m);
+	ck_assert_int_eq(mailbox_info(m).cap, 3);
+	clock_skip_ms(CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_info(m).cap, 5);
+	clock_skip_ms(2 * CLOCK_DAY_MS);
+	ck_assert_int_eq(mailbox_info(m).cap, 20);
+}
+END_TEST
+
+START_TEST(a_pause_outlives_what_it_covers)
+{
+	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	mailbox_pause(m, "by me");
+	expect_closed("mailbox_paused", CLOCK_NEVER_MS);
+	ck_assert_str_eq(mailbox_info(m).why, "by me");
+	clock_skip_ms(2 * CLOCK_DAY_MS);
+	expect_closed("mailbox_paused", CLOCK_NEVER_MS);
+	mailbox_pause(m, NULL);
+	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+}
+END_TEST
+
+START_TEST(a_mailbox_that_comes_back_is_what_it_was)
+{
+	static const struct conf none = { 0 };
+
+	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	mailbox_configure(&none);
+	expect_closed("mailbox_paused", CLOCK_NEVER_MS);
+	configure(20);
+	expect_closed("mailbox_blocked", CLOCK_DAY_MS);
+}
+END_TEST
+
+/* ---- whose turn -------------------------------------------------------------------------------- */
+
+START_TEST(the_one_with_more_of_its_day_left_goes_first)
+{
+	struct conf_mailbox two[] = { section, section };
+	const struct conf both = { .mailboxes = two, .n_mailboxes = 2 };
+
+	two[1].address = "bea@send.example";
+	two[0].daily_limit = 40;
+	mailbox_configure(&both);
+	struct mailbox *bea = mailbox_find(two[1].address);
+	mailbox_history(bea, &(struct mailbox_past){ 0 });
+	send_one();
+	ck_assert_int_gt(mailbox_compare(m, bea), 0);
+	mailbox_take(bea);
+	ck_assert_int_lt(mailbox_compare(m, bea), 0);
+	mailbox_give_back(bea, false);
+	mailbox_fault(bea, MAILBOX_FAULT_TLS, "expired");
+	ck_assert_int_lt(mailbox_compare(m, bea), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("mailbox_pool");
@@ -76,6 +220,14 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, mailbox_done_all);
 	tcase_add_test(t, a_limit_that_falls_and_rises_again_grants_nothing);
 	tcase_add_test(t, a_backoff_ends_whatever_the_wall_clock_says);
+	tcase_add_test(t, a_fault_stops_a_mailbox_as_long_as_it_has_to);
+	tcase_add_test(t, a_login_is_tried_twice);
+	tcase_add_test(t, what_the_provider_took_is_a_day);
+	tcase_add_test(t, what_stops_a_mailbox_is_not_made_better_by_less);
+	tcase_add_test(t, after_a_block_a_mailbox_begins_again_small);
+	tcase_add_test(t, a_pause_outlives_what_it_covers);
+	tcase_add_test(t, a_mailbox_that_comes_back_is_what_it_was);
+	tcase_add_test(t, the_one_with_more_of_its_day_left_goes_first);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -1,0 +1,301 @@
+/*
+ * The states of a mailbox: a state is a list, one function moves, and a table says which moves there
+ * are. What a fault means for a mailbox, for how long, is a table, too (mail.md, "who is at fault").
+ * Runs on: loop. Called by pool.c, and by flow when something happened.
+ * Never tries anything: it says until when a mailbox is still.
+ */
+#include "mailbox_private.h"
+
+#include "coldmail/err.h"
+#include "coldmail/log.h"
+#include "coldmail/mem.h"
+#include "coldmail/str.h"
+
+/* A blocked mailbox is tried again after a day at the earliest (mail.md). */
+#define BLOCKED_MS CLOCK_DAY_MS
+/* A login is tried so often; one that the server could not look at (454) again after so long. */
+#define LOGINS_MAX    2
+#define AUTH_LATER_MS (30 * CLOCK_MINUTE_MS)
+/* Certificates are renewed by others, at any time. */
+#define TLS_MS CLOCK_HOUR_MS
+/* What a provider called a day's worth is believed for so long. */
+#define LOWERED_MS (7 * CLOCK_DAY_MS)
+
+static struct list lists[MAILBOX_REMOVED + 1];
+
+static const char *const state_names[] = {
+#define X(name, text, gate) [MAILBOX_##name] = text,
+	MAILBOX_STATES(X)
+#undef X
+};
+
+static const char *const gates[] = {
+#define X(name, text, gate) [MAILBOX_##name] = gate,
+	MAILBOX_STATES(X)
+#undef X
+};
+
+static const char *const fault_names[] = {
+#define X(name, text) [MAILBOX_FAULT_##name] = text,
+	MAILBOX_FAULTS(X)
+#undef X
+};
+
+const char *mailbox_state_name(enum mailbox_state s)
+{
+	return state_names[s];
+}
+
+const char *mailbox_fault_name(enum mailbox_fault f)
+{
+	return fault_names[f];
+}
+
+bool mailbox_state_is_trouble(enum mailbox_state s)
+{
+	return s != MAILBOX_READY && s != MAILBOX_PAUSED && s != MAILBOX_REMOVED;
+}
+
+const char *mailbox_closed(const struct mailbox *m)
+{
+	return gates[m->state];
+}
+
+/* ---- the one mover ---------------------------------------------------------------------------- */
+
+#define TO(name) (1u << MAILBOX_##name)
+/* What stops a mailbox outranks a backoff, and nothing but time or somebody here ends it. */
+static const unsigned may_follow[] = {
+	[MAILBOX_READY] =
+		TO(THROTTLED) | TO(BLOCKED) | TO(AUTH) | TO(TLS) | TO(PAUSED) | TO(REMOVED),
+	[MAILBOX_THROTTLED] =
+		TO(READY) | TO(BLOCKED) | TO(AUTH) | TO(TLS) | TO(PAUSED) | TO(REMOVED),
+	[MAILBOX_BLOCKED] = TO(READY) | TO(PAUSED) | TO(REMOVED),
+	[MAILBOX_AUTH] = TO(READY) | TO(BLOCKED) | TO(PAUSED) | TO(REMOVED),
+	[MAILBOX_TLS] = TO(READY) | TO(BLOCKED) | TO(PAUSED) | TO(REMOVED),
+	[MAILBOX_PAUSED] =
+		TO(READY) | TO(THROTTLED) | TO(BLOCKED) | TO(AUTH) | TO(TLS) | TO(REMOVED),
+	[MAILBOX_REMOVED] =
+		TO(READY) | TO(THROTTLED) | TO(BLOCKED) | TO(AUTH) | TO(TLS) | TO(PAUSED),
+};
+#undef TO
+
+/* The configuration outranks an operator, an operator outranks a server. */
+static enum mailbox_state state_of(const struct mailbox *m)
+{
+	return m->is_removed ? MAILBOX_REMOVED : m->paused ? MAILBOX_PAUSED : m->health;
+}
+
+/* The only place that assigns ->state: it follows what is known of M. WHY is for the log. */
+static void move(struct mailbox *m, const char *why)
+{
+	enum mailbox_state from = m->state, to = state_of(m);
+	char stamp[CLOCK_STAMP];
+
+	if (to == from)
+		return;
+	bug_if(!(may_follow[from] & 1u << to), "mailbox %s: %s -> %s", m->address,
+		state_names[from], state_names[to]);
+	list_remove(&lists[from], &m->node);
+	m->state = to;
+	list_push(&lists[to], &m->node);
+	int64_t until = mailbox_state_until(m);
+	log_event(mailbox_state_is_trouble(to) ? LOG_WARNING : LOG_NOTICE, "mailbox_state",
+		LOG_S("mailbox", m->address), LOG_S("from", state_names[from]),
+		LOG_S("to", state_names[to]), LOG_S("why", why),
+		LOG_S("until", until == CLOCK_NEVER_MS ? "" : clock_stamp(until, stamp)));
+}
+
+void mailbox_state_init(void)
+{
+	for (size_t i = 0; i <= MAILBOX_REMOVED; i++)
+		list_init(&lists[i]);
+}
+
+void mailbox_state_enter(struct mailbox *m)
+{
+	m->until_ms = CLOCK_NEVER_MS;
+	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->is_proven = true;
+	list_push(&lists[m->state], &m->node);
+}
+
+void mailbox_state_leave(struct mailbox *m)
+{
+	list_remove(&lists[m->state], &m->node);
+	free(m->why);
+	free(m->paused);
+}
+
+const char *mailbox_state_why(const struct mailbox *m)
+{
+	switch (m->state) {
+	case MAILBOX_REMOVED:
+		return "not configured any more";
+	case MAILBOX_PAUSED:
+		return m->paused;
+	case MAILBOX_READY:
+	case MAILBOX_THROTTLED:
+	case MAILBOX_BLOCKED:
+	case MAILBOX_AUTH:
+	case MAILBOX_TLS:
+		break;
+	}
+	return m->why ? m->why : "";
+}
+
+int64_t mailbox_state_until(const struct mailbox *m)
+{
+	if (!mailbox_state_is_trouble(m->state) || m->until_ms == CLOCK_NEVER_MS)
+		return CLOCK_NEVER_MS;
+	return clock_wall_ms() + m->until_ms - clock_boot_ms();
+}
+
+/* FOR_MS: CLOCK_NEVER_MS lasts until somebody ends it. */
+static void set_health(struct mailbox *m, enum mailbox_state to, int64_t for_ms, const char *why)
+{
+	/* Back in business, and in no hurry when it was the provider that had closed it. */
+	if (to == MAILBOX_READY && m->health == MAILBOX_BLOCKED)
+		m->cap.back_ms = clock_wall_ms();
+	m->health = to;
+	m->until_ms = for_ms == CLOCK_NEVER_MS ? CLOCK_NEVER_MS : clock_boot_ms() + for_ms;
+	free(m->why);
+	m->why = to == MAILBOX_READY ? NULL : xstrdup(why);
+	move(m, why);
+}
+
+void mailbox_state_wake(struct mailbox *m)
+{
+	if (mailbox_state_is_trouble(m->state) && clock_boot_ms() >= m->until_ms)
+		set_health(m, MAILBOX_READY, CLOCK_NEVER_MS,
+			m->state == MAILBOX_THROTTLED ? "backoff is over" : "time to try again");
+}
+
+/* ---- faults ----------------------------------------------------------------------------------- */
+
+static int64_t next_backoff(struct mailbox *m)
+{
+	int64_t ms = m->backoff_ms;
+
+	m->backoff_ms = ms * 2 > MAILBOX_BACKOFF_MAX_MS ? MAILBOX_BACKOFF_MAX_MS : ms * 2;
+	return ms;
+}
+
+/* The provider's own count says that today was enough: believe it, and go on when there is room below
+ * what it took; not before an hour, whatever our count says. */
+static int64_t believe_limit(struct mailbox *m)
+{
+	int64_t now = clock_wall_ms();
+	size_t used = mailbox_pace_used(&m->pace, now);
+
+	m->cap.lowered = used ? (int)used : 1;
+	m->cap.lowered_until_ms = now + LOWERED_MS;
+	int64_t wait =
+		used ? mailbox_pace_day_opens(&m->pace, now, (int)used, 0) - now : CLOCK_DAY_MS;
+	return wait < CLOCK_HOUR_MS ? CLOCK_HOUR_MS : wait;
+}
+
+static enum mailbox_state state_after(struct mailbox *m, enum mailbox_fault f)
+{
+	switch (f) {
+	case MAILBOX_FAULT_TRANSIENT:
+	case MAILBOX_FAULT_RATE:
+	case MAILBOX_FAULT_DAILY_LIMIT:
+		break;
+	case MAILBOX_FAULT_BLOCKED:
+		return MAILBOX_BLOCKED;
+	case MAILBOX_FAULT_AUTH:
+		return ++m->refused_logins < LOGINS_MAX ? MAILBOX_THROTTLED : MAILBOX_AUTH;
+	case MAILBOX_FAULT_AUTH_LATER:
+		return MAILBOX_AUTH;
+	case MAILBOX_FAULT_TLS:
+		return MAILBOX_TLS;
+	}
+	return MAILBOX_THROTTLED;
+}
+
+static int64_t time_after(struct mailbox *m, enum mailbox_fault f)
+{
+	switch (f) {
+	case MAILBOX_FAULT_TRANSIENT:
+	case MAILBOX_FAULT_RATE:
+		break;
+	case MAILBOX_FAULT_DAILY_LIMIT:
+		return believe_limit(m);
+	case MAILBOX_FAULT_BLOCKED:
+		return BLOCKED_MS;
+	case MAILBOX_FAULT_AUTH:
+		if (m->refused_logins >= LOGINS_MAX)
+			return CLOCK_NEVER_MS;
+		break;
+	case MAILBOX_FAULT_AUTH_LATER:
+		return AUTH_LATER_MS;
+	case MAILBOX_FAULT_TLS:
+		return TLS_MS;
+	}
+	return next_backoff(m);
+}
+
+/* All connections of a mailbox fail at once: the first one to tell decides, but for a fault that is
+ * worse than that. What stops it already is not made longer. */
+static bool changes_anything(const struct mailbox *m, enum mailbox_fault f)
+{
+	switch (m->health) {
+	case MAILBOX_READY:
+		return true;
+	case MAILBOX_THROTTLED:
+		return f == MAILBOX_FAULT_BLOCKED || f == MAILBOX_FAULT_TLS;
+	case MAILBOX_AUTH:
+	case MAILBOX_TLS:
+		return f == MAILBOX_FAULT_BLOCKED;
+	case MAILBOX_BLOCKED:
+	case MAILBOX_PAUSED:
+	case MAILBOX_REMOVED:
+		break;
+	}
+	return false;
+}
+
+void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why)
+{
+	if (!changes_anything(m, f))
+		return;
+	log_event(LOG_WARNING, "mailbox_fault", LOG_S("mailbox", m->address),
+		LOG_S("fault", mailbox_fault_name(f)), LOG_S("why", why));
+	m->is_proven = false;
+	enum mailbox_state to = state_after(m, f);
+	set_health(m, to, time_after(m, f), why);
+}
+
+void mailbox_succeed(struct mailbox *m)
+{
+	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->refused_logins = 0;
+	m->is_proven = true;
+}
+
+/* ---- what somebody here wants ----------------------------------------------------------------- */
+
+void mailbox_pause(struct mailbox *m, const char *why)
+{
+	char *old = m->paused;
+
+	m->paused = why ? xstrdup(why) : NULL;
+	free(old);
+	move(m, why ? why : "not paused any more");
+}
+
+void mailbox_resume(struct mailbox *m)
+{
+	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->refused_logins = 0;
+	m->cap.lowered = 0;
+	if (m->health != MAILBOX_READY)
+		set_health(m, MAILBOX_READY, CLOCK_NEVER_MS, "resumed by an operator");
+}
+
+void mailbox_state_set_removed(struct mailbox *m, bool is_removed)
+{
+	m->is_removed = is_removed;
+	move(m, is_removed ? "not configured any more" : "configured again");
+}

@@ -1,0 +1,91 @@
+"""What a day of a mailbox may hold: its ramp, its own calendar, its share; and what `why` says of it.
+The arithmetic here is done on the ledger's slots alone."""
+import collections
+import datetime
+import zoneinfo
+
+from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
+from fake_smtp import FakeSmtp
+from test_pace import DAY, HOUR, most_in_a_day, slots
+
+
+def by_day(times, zone="UTC"):
+    """[mails on each calendar day there, from the first to the last]"""
+    tz = zoneinfo.ZoneInfo(zone)
+    days = collections.Counter(datetime.datetime.fromtimestamp(t / 1000, tz).date() for t in times)
+    first, last = min(days), max(days)
+    return [days[first + datetime.timedelta(i)] for i in range((last - first).days + 1)]
+
+
+def test_a_ramp_grows_by_weeks_until_the_daily_limit(tmp_path):
+    """{2, 4} and then 6: no calendar day and no 24 hours hold more, and none is wasted."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(
+            tmp_path, mailbox(ALI, server.port, ramp="{2, 4}", daily_limit=6), campaign()
+        )
+        coldmail.import_leads(addresses(60))
+        assert coldmail.fast_forward()[0] == 0
+        times = slots(coldmail)[ALI]
+        days = by_day(times)
+        assert max(days[:7]) == 2 and max(days[7:14]) == 4 and max(days[14:]) == 6
+        assert most_in_a_day([t for t in times if t < times[0] + 6 * DAY]) == 2
+        assert most_in_a_day(times) == 6
+        assert len(days) <= 18, "14 + 28 mails in two weeks, 6 a day for the others"
+
+
+def test_case_40_a_restart_does_not_begin_the_ramp_again(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port, ramp="{1, 3}"), campaign())
+        coldmail.import_leads(addresses(9))
+        assert coldmail.run_until_idle()[0] == 75 and len(server.mails()) == 1
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE attempts SET at = at - ?", (7 * DAY + HOUR,))
+        assert coldmail.run_until_idle()[0] == 75 and len(server.mails()) == 4
+        coldmail.start()
+        gate = coldmail.ctl("why", ALI)[0]
+        assert gate["reason"] == "mailbox_ramp" and gate["until"]
+        assert gate["value"] == "3 in 24 h, 3 today"
+        assert gate["limit"] == "3 (the ramp of its first weeks)"
+        assert coldmail.stop() == 0
+
+
+def test_a_warm_mailbox_says_since_when(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        warm = mailbox(ALI, server.port, ramp="{1, 2}", ramp_since="2020-01-01", daily_limit=5)
+        coldmail = Coldmail(tmp_path, warm, campaign())
+        coldmail.import_leads(addresses(9))
+        assert coldmail.run_until_idle()[0] == 75 and len(server.mails()) == 5
+
+
+def test_case_39_70_the_calendar_day_is_the_mailboxs_own(tmp_path):
+    """Each in its own zone, and any 24 hours as well: two midnights give no mailbox a day more."""
+    zones = {ALI: "Pacific/Auckland", BEA: "America/Los_Angeles"}
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(
+            tmp_path,
+            *(
+                mailbox(m, server.port, daily_limit=4, gap="5h-7h", timezone=f'"{zone}"')
+                for m, zone in zones.items()
+            ),
+            campaign(mailboxes=tuple(zones)),
+        )
+        coldmail.import_leads(addresses(40))
+        assert coldmail.fast_forward()[0] == 0
+        for m, times in slots(coldmail).items():
+            assert max(by_day(times, zones[m])) <= 4 and most_in_a_day(times) <= 4
+
+
+def test_mailboxes_share_by_what_they_have_left(tmp_path):
+    """None is worn out while another rests."""
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path,
+        mailbox(ALI, server.port, daily_limit=20),
+        mailbox(BEA, server.port, daily_limit=10),
+        campaign(mailboxes=(ALI, BEA)),
+    ) as coldmail:
+        coldmail.start()
+        for i in range(1, 16):
+            coldmail.import_leads(addresses(i))
+            coldmail.wait_sent(i)
+        sent = {m: len(times) for m, times in slots(coldmail).items()}
+        assert sent == {ALI: 10, BEA: 5}
