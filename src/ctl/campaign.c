@@ -193,7 +193,7 @@ static int set_paused(const struct ctl *c, const char *command, const char *done
 	cJSON *in = ctl_change(c), *answer = NULL;
 	const bool is_all = str_eq(c->args[0], "all");
 
-	if ((is_all && c->n_args == 2) || (!is_all && c->n_args == 1)) {
+	if (c->n_args != (is_all ? 1 : 2)) {
 		ctl_error("%s: all, campaign NAME or mailbox ADDRESS was expected", command);
 		cJSON_Delete(in);
 		return CM_EXIT_USAGE;
@@ -225,16 +225,16 @@ static int resume_it(const struct ctl *c)
 	return set_paused(c, "resume", "running again");
 }
 
-#define WHAT "all|campaign NAME|mailbox ADDRESS"
+#define WHAT "WHAT is all, campaign NAME or mailbox ADDRESS."
 
 const struct ctl_command ctl_commands_campaign[] = {
 	{ "campaigns", "", 0, 0, "campaigns, their leads, and how many mails a day", campaigns, 0,
 		{ { 0 } }, NULL },
 	{ "start", "CAMPAIGN", 1, 1, "show what would go out, ask, and let it", start, CTL_MAILS,
 		{ { 0 } }, NULL },
-	{ "pause", WHAT, 1, 2, "send nothing more (of it) until resumed", pause_it, 0, { { 0 } },
-		"It is stored, survives a restart, and shows in why." },
-	{ "resume", WHAT, 1, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } }, NULL },
+	{ "pause", "WHAT", 0, 2, "send nothing more (of it) until resumed", pause_it, 0, { { 0 } },
+		WHAT " It is stored, survives a restart, and shows in why." },
+	{ "resume", "WHAT", 0, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } }, WHAT },
 	{ "preview", "CAMPAIGN", 1, 1, "the exact bytes that would be sent", preview, 0,
 		{ { "lead", "ADDRESS", "to this lead (else the next one)" },
 			{ "step", "NAME", "this step (else the lead's next)" } },

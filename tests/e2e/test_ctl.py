@@ -70,7 +70,7 @@ def bare(*arguments):
     (["sends", "--last", "0"], "--last: a number from 1 on was expected"),
     (["resolve", "a#1"], "resolve: one of --sent and --not-sent was expected"),
     (["resolve", "a#1", "--sent", "--not-sent"], "resolve: one of --sent and --not-sent"),
-    (["pause"], "pause: all|campaign NAME|mailbox ADDRESS was expected"),
+    (["pause"], "pause: all, campaign NAME or mailbox ADDRESS was expected"),
     (["pause", "campaign"], "pause: all, campaign NAME or mailbox ADDRESS was expected"),
     (["pause", "all", "x"], "pause: all, campaign NAME or mailbox ADDRESS was expected"),
     (["suppress", "remove", "a@b.co"], "suppress remove: --reason TEXT was expected"),
