@@ -291,8 +291,8 @@ static int check_arguments(const struct ctl *c)
 	if (c->n_args < cmd->min)
 		return misused("%s: %s was expected", cmd->words, cmd->arguments);
 	if (cmd->max >= 0 && c->n_args > cmd->max)
-		return misused("unexpected argument \"%s\"; usage: coldmailctl %s",
-			c->args[cmd->max], cmd->words);
+		return misused("unexpected argument \"%s\"; usage: coldmailctl %s%s%s",
+			c->args[cmd->max], cmd->words, *cmd->arguments ? " " : "", cmd->arguments);
 	return 0;
 }
 

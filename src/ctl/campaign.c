@@ -182,6 +182,9 @@ static int start(const struct ctl *c)
 		printf("%s has been started before.\n", c->args[0]);
 	else if (!status)
 		printf("%s %s.\n", c->args[0], c->dry_run ? "would be started" : "is started");
+	if (!status && !c->json && ctl_maintenance_is_on())
+		puts("coldmail is not running, and nothing goes out before it is: systemctl start "
+		     "coldmail");
 	cJSON_Delete(answer);
 	return status;
 }

@@ -79,6 +79,18 @@ static void print_campaign(const cJSON *o, const char *now, bool is_start)
 	str_done(&finish);
 }
 
+/* Leads of no campaign. */
+static void print_homeless(const cJSON *o)
+{
+	int64_t n = ctl_whole(ctl_get(o, "held"), "no_campaign");
+
+	if (n)
+		printf("%" PRId64 " lead%s no campaign and will not be written to: coldmailctl "
+		       "leads import FILE "
+		       "--campaign NAME\n",
+			n, n == 1 ? " has" : "s have");
+}
+
 void ctl_print_outlook(const struct ctl *c, const char *campaign)
 {
 	cJSON *answer = NULL;
@@ -91,6 +103,8 @@ void ctl_print_outlook(const struct ctl *c, const char *campaign)
 		const char *state = ctl_text(o, "state");
 		int64_t waiting = ctl_whole(ctl_get(o, "leads"), "queued");
 
+		if (str_eq(state, "none") && !campaign)
+			print_homeless(o);
 		if (str_eq(state, "gone") || str_eq(state, "none"))
 			continue;
 		if (campaign ? str_eq(ctl_text(o, "name"), campaign) : waiting > 0)

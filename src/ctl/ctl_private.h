@@ -106,6 +106,7 @@ void ctl_client_done(void);
 /* Starts `coldmail --maintenance` and waits until READY says that its store answered, or failed. 0 or
  * the exit status, after having said what is wrong. */
 int ctl_maintenance_start(const struct ctl *c, bool (*ready)(const struct ctl *c));
+bool ctl_maintenance_is_on(void); /* nobody else answers: nothing is being sent */
 void ctl_maintenance_stop(void); /* harmless when there is none */
 
 /* ---- print.c: showing -------------------------------------------------------------------------- */

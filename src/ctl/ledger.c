@@ -112,7 +112,9 @@ static int sends(const struct ctl *c)
 	if (status)
 		return status;
 	if (!table.n) {
-		puts(uncertain ? "nothing is uncertain" : "nothing was sent");
+		puts(uncertain        ? "nothing is uncertain"
+			: c->n_values ? "no such attempt"
+				      : "nothing was sent");
 		return CM_EXIT_OK;
 	}
 	ctl_table_print(&table);

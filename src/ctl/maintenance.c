@@ -116,6 +116,11 @@ static bool wait_end(int64_t wait_ms, int *ret_status)
 	return false;
 }
 
+bool ctl_maintenance_is_on(void)
+{
+	return daemon_.pid;
+}
+
 void ctl_maintenance_stop(void)
 {
 	int status;

@@ -59,7 +59,8 @@ def bare(*arguments):
     (["leads", "shwo"], 'unknown command "leads shwo"; did you mean leads show?'),
     (["frobnicate"], 'unknown command "frobnicate"; coldmailctl --help lists the commands'),
     (["leads", "show"], "leads show: ADDRESS was expected"),
-    (["leads", "show", "a@b.co", "c@d.co"], 'unexpected argument "c@d.co"'),
+    (["leads", "show", "a@b.co", "c@d.co"],
+     'unexpected argument "c@d.co"; usage: coldmailctl leads show ADDRESS\n'),
     (["leads", "list", "--stat", "held"], "unknown option --stat; --state?"),
     (["--dry-rnu", "leads", "list"], "unknown option --dry-rnu; --dry-run?"),
     (["leads", "list", "--zzzzzzz"], "unknown option --zzzzzzz; coldmailctl leads list --help"),
@@ -348,6 +349,13 @@ def test_two_columns_are_not_one_field(coldmail):
     assert ':1: columns "mail" and "email" would both be email' in done.stderr
 
 
+def test_an_import_into_no_campaign_says_that_nobody_hears_of_it(coldmail):
+    done = run(coldmail, "leads", "import", "-", data="email\na@x.example\n")
+    assert "1 added" in done.stdout and "1 lead has no campaign" in done.stdout
+    assert "no campaign" not in run(coldmail, "leads", "import", "-", "--campaign", "founders",
+                                    data="email\na@x.example\n").stdout
+
+
 def test_twenty_problems_are_shown_and_the_rest_is_counted(coldmail):
     data = "email\n" + "bad\n" * 35
     done = run(coldmail, "leads", "import", "-", "--campaign", "founders", data=data)
@@ -506,7 +514,9 @@ def test_a_long_list_of_suppressions(coldmail):
 def test_a_start_shows_mails_and_asks(tmp_path, server):
     with Coldmail(tmp_path / "c", mailbox(ALI, server.port), campaign(start="manual")) as coldmail:
         coldmail.import_leads([{"email": "a@x.example", "first_name": "Ann"}, "b@x.example"])
+        assert "coldmail is not running" in run(coldmail, "--dry-run", "start", "founders").stdout
         coldmail.start()
+        assert "not running" not in run(coldmail, "--dry-run", "start", "founders").stdout
         done = run(coldmail, "start", "founders", data="y")
         assert done.returncode == 64 and "--yes was expected" in done.stderr
         status, shown = on_terminal(coldmail, "start", "founders", until="[y/N]", then=b"n\r")
