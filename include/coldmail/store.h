@@ -119,6 +119,7 @@ struct store_lead_to {
 	X(SUPPRESS_REMOVE, W)                                                                      \
 	X(CONTROL_SET, W)                                                                          \
 	X(RESOLVE, W)                                                                              \
+	X(SEAL, R)                                                                                 \
 	X(OPEN_ATTEMPTS, R)                                                                        \
 	X(CONTROLS, R)                                                                             \
 	X(MAILBOX_USE, R)                                                                          \
@@ -237,7 +238,15 @@ struct store_req {
 			int schema;
 			const char *
 				migrated_backup; /* path of the copy made before a migration; NULL */
+			const char *restored; /* as store_stats().restored */
 		} open;
+		struct
+		{ /* SEAL: what is beside the store and tells a copy from it (architecture.md) is
+		            brought up to date. CM_EPERM: this is such a copy, and TAKE_OVER does not
+		            say that it is to be the store from here on; CM_ESTATE: ONLY_MOVED was
+		            said, and it is more than that */
+			bool take_over, only_moved;
+		} seal;
 		struct {
 			struct store_import_row *rows;
 			size_t n;
@@ -521,6 +530,8 @@ const uint8_t *store_message_secret(void); /* 32 bytes */
 struct store_stats {
 	bool open, down;
 	const char *why; /* of down; borrowed until the next answer */
+	const char *restored; /* why it is taken for a copy: every RESERVE is refused until a SEAL
+	                         takes over; NULL: it is not; borrowed as above */
 	int64_t down_since_ms; /* wall time */
 	uint64_t requests, groups;
 	size_t pending;

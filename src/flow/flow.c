@@ -255,6 +255,8 @@ void flow_status_line(struct str *ret)
 		today += mailbox_info(mailbox_at(i)).sent_today;
 	if (flow.store_down)
 		str_adds(ret, "store_down: ");
+	if (store_stats().restored)
+		str_adds(ret, "store_restored, needs coldmailctl takeover: ");
 	str_addf(ret, "sent %d today", today);
 	if (flow.draining)
 		str_addf(ret, ", stopping: %u mail%s under way", g_hash_table_size(flow.items),

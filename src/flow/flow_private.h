@@ -193,7 +193,11 @@ bool flow_campaign_may_send(const struct flow_campaign *c);
 void flow_store_init(void);
 void flow_store_open(void);
 void flow_store_done(void);
-bool flow_is_open_for_work(void); /* ready, not draining, store up */
+bool flow_is_open_for_work(void); /* ready, not draining, store up and no copy of another */
+/* The ledger has one more entry. */
+void flow_store_seal_soon(void);
+#define FLOW_TAKEOVER_REMEDY                                                                       \
+	"make sure that nobody else sends from it, then: coldmailctl takeover (see coldmail(8))"
 /* A write failed because of the store: nothing new starts until it answers again. */
 void flow_store_failed(int err, const char *why);
 bool flow_err_is_store(int err);

@@ -1,6 +1,7 @@
 /*
  * The store as the corridor sees it: opening it, what has to be read from it before the first mail,
- * and its outages: nothing new starts while it is down, and it is asked again until it answers.
+ * its seal, and its outages: nothing new starts while it is down, and it is asked again until it
+ * answers. A store that is taken for a copy stays closed for work until somebody takes over.
  * Runs on: loop. Called by flow.c at birth, and by every stage whose request the store did not take.
  * Never: gives up; the waits are trouble.c's.
  */
@@ -14,11 +15,18 @@
 /* All slots of a day, whatever the limit was when they were taken. */
 #define DAY_SLOTS_MAX INT32_MAX
 
-static struct loop_timer timer;
+/* While tries are made the seal is renewed so often at most, and so soon after one that a reservation and
+ * its slot need one renewal. */
+#define SEAL_EVERY_MS CLOCK_SECOND_MS
+#define SEAL_SOON_MS  50
+
+static struct loop_timer timer, seal_timer;
 static unsigned failures;
 static int last_err;
 static int64_t up_ms; /* boot: since then */
 static bool asking;
+static bool unsealed; /* the seal could not be renewed */
+static int64_t sealed_ms; /* boot: when it was asked for last */
 
 /* ---- up and down -------------------------------------------------------------------------------- */
 
@@ -29,7 +37,8 @@ bool flow_err_is_store(int err)
 
 bool flow_is_open_for_work(void)
 {
-	return flow.ready && !flow.draining && !flow.store_down && flow.mode != FLOW_MAINTENANCE;
+	return flow.ready && !flow.draining && !flow.store_down && !store_stats().restored &&
+	       flow.mode != FLOW_MAINTENANCE;
 }
 
 static void on_opened(struct store_req *r);
@@ -58,16 +67,20 @@ static void on_ping(struct store_req *r)
 	flow_sched_soon();
 }
 
+static void on_sealed(struct store_req *r);
+
 static void ask(void *arg)
 {
 	(void)arg;
 	if (asking)
 		return;
 	asking = true;
-	if (flow.opened)
-		store_send(store_req_new(STORE_PING, on_ping, 0, NULL));
-	else
+	if (!flow.opened)
 		store_send(store_req_new(STORE_OPEN, on_opened, 0, NULL));
+	else if (unsealed)
+		store_send(store_req_new(STORE_SEAL, on_sealed, 0, NULL));
+	else
+		store_send(store_req_new(STORE_PING, on_ping, 0, NULL));
 }
 
 void flow_store_failed(int err, const char *why)
@@ -86,6 +99,37 @@ void flow_store_failed(int err, const char *why)
 	flow.store_down = true;
 	if (!loop_timer_is_set(&timer) && !asking)
 		loop_timer_in(&timer, flow_trouble_store_wait_ms(failures++));
+}
+
+/* ---- the seal ----------------------------------------------------------------------------------- */
+
+/* A store that cannot be sealed could be replaced by its copy unnoticed: that is an outage. */
+static void on_sealed(struct store_req *r)
+{
+	bool again = unsealed;
+
+	asking = asking && !again;
+	unsealed = r->err;
+	if (r->err)
+		flow_store_failed(r->err, r->why);
+	else if (again)
+		ask(NULL);
+}
+
+static void seal(void *arg)
+{
+	(void)arg;
+	sealed_ms = clock_boot_ms();
+	if (!unsealed)
+		store_send(store_req_new(STORE_SEAL, on_sealed, 0, NULL));
+}
+
+void flow_store_seal_soon(void)
+{
+	int64_t wait = sealed_ms + SEAL_EVERY_MS - clock_boot_ms();
+
+	if (!loop_timer_is_set(&seal_timer))
+		loop_timer_in(&seal_timer, wait > SEAL_SOON_MS ? wait : SEAL_SOON_MS);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
@@ -142,6 +186,8 @@ static void on_controls(struct store_req *r)
 	flow_plan_apply();
 	if (flow.mode == FLOW_MAINTENANCE)
 		flow.ready = true;
+	else if (store_stats().restored)
+		recovered(); /* what became of its open tries nobody here can know */
 	else
 		flow_recover(recovered);
 }
@@ -172,6 +218,9 @@ static void on_opened(struct store_req *r)
 	if (r->u.open.migrated_backup)
 		log_event(LOG_NOTICE, "store_migrated", LOG_I("schema", r->u.open.schema),
 			LOG_S("backup", r->u.open.migrated_backup));
+	if (r->u.open.restored)
+		log_event(LOG_ERR, "store_restored", LOG_S("why", r->u.open.restored),
+			LOG_S("remedy", FLOW_TAKEOVER_REMEDY));
 	store_send(store_req_new(STORE_CONTROLS, on_controls, 0, NULL));
 	store_send(store_req_new(STORE_QUICK_CHECK, flow_recover_on_quick_check, 0, NULL));
 	say_ready(CM_OK, NULL);
@@ -180,6 +229,7 @@ static void on_opened(struct store_req *r)
 void flow_store_init(void)
 {
 	loop_timer_init(&timer, ask, NULL);
+	loop_timer_init(&seal_timer, seal, NULL);
 }
 
 void flow_store_open(void)
@@ -190,4 +240,5 @@ void flow_store_open(void)
 void flow_store_done(void)
 {
 	loop_timer_cancel(&timer);
+	loop_timer_cancel(&seal_timer);
 }

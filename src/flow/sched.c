@@ -285,6 +285,8 @@ static void run(void *arg)
 	for (guint i = 0; i < flow.senders->len; i++)
 		flow_sender_feed(flow.senders->pdata[i]);
 	if (!flow_is_open_for_work()) {
+		if (flow.mode == FLOW_UNTIL_IDLE && flow.ready && store_stats().restored)
+			flow_drain(); /* only an operator can say when it goes on */
 		loop_timer_in(&timer, LOOK_AGAIN_MS);
 		return;
 	}

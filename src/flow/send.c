@@ -161,6 +161,7 @@ static void on_reserved(struct store_req *r)
 	if (!it)
 		return;
 	fail_point("reserve.after");
+	flow_store_seal_soon();
 	if (r->err)
 		not_reserved(it, r);
 	else if (pass_gate(it, r))
@@ -225,6 +226,7 @@ static void on_slot(struct store_req *r)
 	struct flow_item *it = flow_item_find(r->id);
 
 	fail_point("slot.after");
+	flow_store_seal_soon();
 	/* A connection that died meanwhile has its verdict already: not sent, slot or not. */
 	if (!it || it->stage != FLOW_STAGE_SLOT)
 		return;

@@ -70,6 +70,9 @@ static void add_process(struct question *q)
 	if (flow.store_down || !flow.opened)
 		add(q, "store", "store_down", true, CLOCK_NEVER_MS, "%s",
 			s.why ? s.why : "it has not answered yet");
+	if (s.restored)
+		add(q, "store", "store_restored", true, CLOCK_NEVER_MS, "%s; %s", s.restored,
+			FLOW_TAKEOVER_REMEDY);
 	if (flow.draining && !flow.finished)
 		add(q, "coldmail", "draining", false, CLOCK_NEVER_MS, "it is stopping");
 	if (flow_is_paused("all", NULL))

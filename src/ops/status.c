@@ -105,6 +105,10 @@ static enum health judge(const struct ops_survey *s, cJSON *reasons)
 		add_reason(reasons, "store: %s", str_is_empty(store.why) ? "not open" : store.why);
 		health = UNHEALTHY;
 	}
+	if (store.restored) {
+		add_reason(reasons, "store_restored: %s; see coldmailctl why", store.restored);
+		health = UNHEALTHY;
+	}
 	if (!f.draining && !flow_is_alive()) {
 		add_reason(reasons, "the scheduler does not advance");
 		health = UNHEALTHY;
@@ -121,7 +125,7 @@ static int64_t next_mail(const struct ops_survey *s, const struct flow_stats *f)
 	const struct conf *conf = flow_conf();
 	int64_t next_ms = CLOCK_NEVER_MS;
 
-	if (f->draining)
+	if (f->draining || store_stats().restored)
 		return CLOCK_NEVER_MS;
 	if (s->err)
 		return f->next_due_ms;
@@ -197,6 +201,7 @@ static void add_store(cJSON *out)
 	cJSON_AddStringToObject(o, "kind", "sqlite");
 	cJSON_AddBoolToObject(o, "ok", store.open && !store.down);
 	cJSON_AddStringToObject(o, "why", store.why ? store.why : "");
+	cJSON_AddStringToObject(o, "restored", store.restored ? store.restored : "");
 	ops_json_time(o, "down_since", store.down ? store.down_since_ms : 0);
 	ops_json_whole(o, "spool", (int64_t)flow_stats().unrecorded);
 }

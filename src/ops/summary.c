@@ -229,6 +229,8 @@ static void finish(
 		if (is_waiting_for_somebody(c))
 			sum.exit_status = CM_EXIT_TEMPFAIL;
 	}
+	if (store_stats().restored)
+		sum.exit_status = CM_EXIT_TEMPFAIL;
 	add_mailboxes(out);
 	add_uncertain(out);
 	if (!err)

@@ -234,6 +234,8 @@
 		" NULL OR a.state = ?5) ORDER BY a.at DESC, a._id DESC LIMIT ?6")                  \
 	X(LAST_ENTRY, SEEK, "SELECT at FROM attempts WHERE slot = 0 AND at <"                      \
 		" 9223372036854775807 ORDER BY at DESC LIMIT 1")                                   \
+	/* Nothing is ever deleted there: the last row's number counts them all. */                \
+	X(ENTRIES, SEEK, "SELECT coalesce(max(rowid), 0) FROM attempts")                           \
 	X(COUNT_ATTEMPTS, PAGE, "SELECT count(*) FROM attempts WHERE slot = 0")                    \
                                                                                                    \
 	/* suppressions, controls */                                                               \

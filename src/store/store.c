@@ -36,6 +36,7 @@ static struct {
 	bool is_open, is_closing;
 	uint8_t person_secret[32], message_secret[32];
 	int schema;
+	char *restored; /* owned */
 	char why[256];
 	int64_t down_since_ms;
 	uint64_t requests;
@@ -122,6 +123,8 @@ static void note_open(const struct store_req *r)
 {
 	front.is_open = true;
 	front.schema = r->u.open.schema;
+	free(front.restored);
+	front.restored = xstrdup(r->u.open.restored);
 	memcpy(front.person_secret, r->u.open.person_secret, sizeof front.person_secret);
 	memcpy(front.message_secret, r->u.open.message_secret, sizeof front.message_secret);
 }
@@ -156,6 +159,10 @@ static void on_answer(struct job *j)
 	note_health(r);
 	if (r->op == STORE_OPEN && !r->err)
 		note_open(r);
+	if (r->op == STORE_SEAL && !r->err) {
+		free(front.restored);
+		front.restored = NULL;
+	}
 	req_end(r);
 }
 
@@ -194,6 +201,10 @@ void store_send(struct store_req *r)
 	if (front.is_closing || (!front.is_open && r->op != STORE_OPEN)) {
 		refuse(r, front.is_closing ? "the store is being closed"
 					   : "the store is not open yet");
+		return;
+	}
+	if (front.restored && r->op == STORE_RESERVE) {
+		refuse(r, front.restored);
 		return;
 	}
 	r->job.done = on_answer;
@@ -253,6 +264,7 @@ void store_done_all(void)
 	loop_defer_cancel(&front.refuse);
 	front.backend->destroy(front.be);
 	free(front.lanes);
+	free(front.restored);
 	mem_wipe(&front, sizeof front);
 }
 
@@ -262,6 +274,7 @@ struct store_stats store_stats(void)
 		.down = is_down(),
 		.requests = front.requests,
 		.groups = front.groups,
+		.restored = front.restored,
 		.schema = front.schema };
 
 	for (size_t i = 0; i < front.n_lanes; i++) {

@@ -16,19 +16,26 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "coldmail/err.h"
 #include "coldmail/fail.h"
 #include "coldmail/store_backend.h"
 
+/* Beyond the bytes that SQLite locks (0x40000000 and the 511 after it). */
+#define STORE_LOCK_AT ((off_t)0x40000000 + 4096)
+
 enum { LANE_WRITER, LANE_READER, LANE_BULK, N_LANES };
 
 struct backend {
 	char *path; /* owned */
 	int64_t timeout_ms;
-	int lock_fd; /* the lane 0's: >= 0 while we own the file */
+	/* lane 0's: */
+	int lock_fd, file_fd; /* of PATH.lock and PATH: >= 0 while we own them */
+	struct stat file; /* PATH when file_fd was opened */
 	struct store_keys keys; /* written by OPEN, before any other request is sent */
+	struct store_seal seal; /* so, too; then the reader's, and lane 0's again at the end */
 	struct store_db db[2]; /* of LANE_WRITER, LANE_READER: each its lane's */
 };
 
@@ -58,6 +65,7 @@ static const struct op ops[] = {
 	OP(SUPPRESS_REMOVE, suppress_remove),
 	OP(CONTROL_SET, control_set),
 	OP(RESOLVE, resolve),
+	OP(SEAL, seal),
 	OP(OPEN_ATTEMPTS, open_attempts),
 	OP(CONTROLS, controls),
 	OP(MAILBOX_USE, mailbox_use),
@@ -188,16 +196,38 @@ static void run_all(struct store_db *db, bool is_writer, struct store_req **reqs
 		pass_fail_points(reqs, n, true);
 }
 
+/* A file that was moved away goes on being written to, and nobody would ever see it again. */
+static bool is_in_place(const struct backend *b)
+{
+	struct stat st;
+
+	return !stat(b->path, &st) && st.st_ino == b->file.st_ino && st.st_dev == b->file.st_dev;
+}
+
+static int check_place(struct backend *b, struct store_db *db)
+{
+	if (is_in_place(b))
+		return CM_OK;
+	db->err = CM_ESTORE;
+	snprintf(db->why, sizeof db->why,
+		"%s was moved, deleted or replaced while coldmail runs: put it back, or restart "
+		"coldmail",
+		b->path);
+	return db->err;
+}
+
 /* One group: all of it, or nothing and everybody is told why. */
 static void run_group(struct backend *b, size_t lane, struct store_req **reqs, size_t n)
 {
 	struct store_db *db = &b->db[lane];
-	enum store_db_kind kind = lane == LANE_WRITER ? STORE_DB_WRITER : STORE_DB_READER;
+	bool is_writer = lane == LANE_WRITER;
+	enum store_db_kind kind = is_writer ? STORE_DB_WRITER : STORE_DB_READER;
 
 	db->err = CM_OK;
 	db->is_broken = false;
-	if (db->h || !store_db_open(db, b->path, kind, b->timeout_ms))
-		run_all(db, lane == LANE_WRITER, reqs, n);
+	if (!(is_writer && check_place(b, db)) &&
+		(db->h || !store_db_open(db, b->path, kind, b->timeout_ms)))
+		run_all(db, is_writer, reqs, n);
 	if (!db->err)
 		return;
 	for (size_t i = 0; i < n; i++)
@@ -215,19 +245,18 @@ static int failed_os(struct store_req *r, const char *doing, const char *path)
 	return err;
 }
 
-/* An open file description's lock: it goes with us however we end. */
-static int lock(struct backend *b, struct store_req *r)
+/* An open file description's lock: it goes with us however we end. AT: of which byte. */
+static int lock(struct store_req *r, const char *path, off_t at, int *ret_fd)
 {
-	const char *path = mem_arena_printf(&r->arena, "%s.lock", b->path);
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
 
-	if (b->lock_fd >= 0)
+	if (*ret_fd >= 0)
 		return CM_OK;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return failed_os(r, "opening", path);
 	if (!fcntl(fd, F_OFD_SETLK, &fl)) {
-		b->lock_fd = fd;
+		*ret_fd = fd;
 		return CM_OK;
 	}
 	int err = errno == EAGAIN || errno == EACCES
@@ -249,12 +278,25 @@ static int create(struct backend *b, struct store_req *r)
 					  : failed_os(r, "writing the directory of", b->path);
 }
 
+/* The lock beside the file keeps its name, this one the file itself, whatever other names it has. While
+ * SQLite has the file open, the descriptor must stay: to close it would end SQLite's locks, too. */
+static int lock_file(struct backend *b, struct store_req *r)
+{
+	if (b->file_fd >= 0 && !is_in_place(b)) {
+		close(b->file_fd);
+		b->file_fd = -1;
+	}
+	int err = lock(r, b->path, STORE_LOCK_AT, &b->file_fd);
+	if (!err && fstat(b->file_fd, &b->file))
+		err = failed_os(r, "looking at", b->path);
+	return err;
+}
+
 static int open_db(struct backend *b, struct store_req *r)
 {
 	struct store_db *db = &b->db[LANE_WRITER];
 	char *copy = NULL;
 
-	store_db_close(db);
 	int err = store_db_open(db, b->path, STORE_DB_WRITER, b->timeout_ms);
 	if (!err)
 		err = store_schema_migrate(db, b->path, store_schema_steps, store_schema_n, &copy);
@@ -269,13 +311,80 @@ static int open_db(struct backend *b, struct store_req *r)
 	return err;
 }
 
+/* ---- SEAL -------------------------------------------------------------------------------------- */
+
+static int64_t count_entries(struct store_db *db)
+{
+	int64_t n = store_db_int(db, 0, STORE_SQL_ENTRIES);
+
+	store_db_release(db);
+	return n;
+}
+
+/* The answer to R is that of the seal: ERR, and WHY, which is freed. */
+static int sealed(struct store_req *r, int err, char *why)
+{
+	if (err)
+		store_refuse(r, err, why);
+	free(why);
+	return err;
+}
+
+static int open_seal(struct backend *b, struct store_req *r)
+{
+	struct store_db *db = &b->db[LANE_WRITER];
+	int64_t entries = count_entries(db);
+	char *why = NULL;
+
+	if (db->err)
+		return store_refuse(r, db->err, db->why);
+	int err = store_seal_open(&b->seal, b->path, b->keys.store_id, entries, &why);
+	sealed(r, err, why);
+	r->u.open.restored = mem_arena_dup(&r->arena, b->seal.why);
+	return err;
+}
+
+/* What it counts is committed: a reader sees nothing else. */
+int store_op_seal(struct store_db *db, struct store_req *r)
+{
+	int64_t entries = count_entries(db);
+	char *why = NULL;
+
+	if (db->err)
+		return db->err;
+	if (db->seal->why && !r->u.seal.take_over)
+		return store_refuse(r, CM_EPERM, db->seal->why);
+	if (db->seal->why && r->u.seal.only_moved && !db->seal->is_moved)
+		return store_refuse(r, CM_ESTATE, db->seal->why);
+	int err = store_seal_write(db->seal, entries, &why);
+	return sealed(r, err, why);
+}
+
+/* The last word of a process that ends well. */
+static void seal_at_end(struct backend *b)
+{
+	struct store_db *db = &b->db[LANE_WRITER];
+	int64_t entries = db->h && b->seal.file ? count_entries(db) : 0;
+	char *why = NULL;
+
+	if (!db->h || !b->seal.file || b->seal.why || db->err)
+		return;
+	(void)!store_seal_write(&b->seal, entries, &why); /* the old one is true, too */
+	free(why);
+}
+
 static void run_open(struct backend *b, struct store_req *r)
 {
-	r->err = lock(b, r);
+	store_db_close(&b->db[LANE_WRITER]);
+	r->err = lock(r, mem_arena_printf(&r->arena, "%s.lock", b->path), 0, &b->lock_fd);
 	if (!r->err)
 		r->err = create(b, r);
 	if (!r->err)
+		r->err = lock_file(b, r);
+	if (!r->err)
 		r->err = open_db(b, r);
+	if (!r->err)
+		r->err = open_seal(b, r);
 	if (r->err)
 		return;
 	memcpy(r->u.open.person_secret, b->keys.person_secret, sizeof b->keys.person_secret);
@@ -294,8 +403,9 @@ static void *sqlite_make(const struct store_conf *conf)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	b->path = xstrdup(conf->path);
 	b->timeout_ms = conf->timeout_ms;
-	b->lock_fd = -1;
+	b->lock_fd = b->file_fd = -1;
 	b->db[LANE_WRITER].person_secret = b->keys.person_secret;
+	b->db[LANE_READER].seal = &b->seal;
 	return b;
 }
 
@@ -303,9 +413,12 @@ static void sqlite_destroy(void *be)
 {
 	struct backend *b = be;
 
+	if (b->file_fd >= 0)
+		close(b->file_fd);
 	if (b->lock_fd >= 0)
 		close(b->lock_fd);
 	mem_wipe(&b->keys, sizeof b->keys);
+	store_seal_done(&b->seal);
 	free(b->path);
 	free(b);
 }
@@ -358,6 +471,8 @@ static void sqlite_leave(void *be, size_t lane)
 {
 	struct backend *b = be;
 
+	if (lane == LANE_WRITER)
+		seal_at_end(b);
 	if (lane < sizeof b->db / sizeof *b->db)
 		store_db_close(&b->db[lane]);
 }

@@ -16,6 +16,7 @@
 #include "coldmail/mem.h"
 #include "coldmail/store.h"
 #include "coldmail/str.h"
+#include "seal.h"
 #include "sqlite_statements.h"
 #include "store_private.h"
 
@@ -46,6 +47,7 @@ struct store_db {
 	bool is_broken; /* it is the database's: the whole group fails */
 	char why[256];
 	const uint8_t *person_secret; /* borrowed: from the backend */
+	struct store_seal *seal; /* borrowed: from the backend; the reader's, for SEAL */
 };
 
 enum store_db_kind { STORE_DB_WRITER, STORE_DB_READER };
@@ -176,6 +178,8 @@ store_op_fn store_op_ping, store_op_import, store_op_claim, store_op_lead_set, s
 /* sqlite_ledger.c, sqlite_draft.c */
 store_op_fn store_op_draft, store_op_reserve, store_op_slot, store_op_outcome, store_op_void,
 	store_op_resolve;
+/* store_sqlite.c */
+store_op_fn store_op_seal;
 /* sqlite_facts.c */
 store_op_fn store_op_suppress_add, store_op_suppress_remove, store_op_control_set;
 /* sqlite_reads.c */
