@@ -58,11 +58,10 @@ static const char *closest_command(const char *words)
 
 static const char *closest_option(const struct ctl_command *cmd, const char *name)
 {
-	enum { OWN = sizeof cmd->options / sizeof *cmd->options };
-	const char *names[OWN + sizeof globals / sizeof *globals];
+	const char *names[CTL_OPTIONS_MAX + sizeof globals / sizeof *globals];
 	size_t n = 0;
 
-	for (size_t i = 0; cmd && i < OWN && cmd->options[i].name; i++)
+	for (size_t i = 0; cmd && i < CTL_OPTIONS_MAX && cmd->options[i].name; i++)
 		names[n++] = cmd->options[i].name;
 	for (const struct ctl_option *o = globals; o->name; o++)
 		names[n++] = o->name;
@@ -84,15 +83,13 @@ static void help_options(const struct ctl_option *options, size_t max)
 
 static void help_command(const struct ctl_command *cmd)
 {
-	const size_t max = sizeof cmd->options / sizeof *cmd->options;
-
 	printf("usage: coldmailctl [OPTIONS] %s%s%s\n\n%s\n", cmd->words,
 		*cmd->arguments ? " " : "", cmd->arguments, cmd->help);
 	if (cmd->more)
 		printf("\n%s\n", cmd->more);
 	if (cmd->options[0].name)
 		puts("\nIts options:");
-	help_options(cmd->options, max);
+	help_options(cmd->options, CTL_OPTIONS_MAX);
 	puts("\nOptions of every command:");
 	help_options(globals, sizeof globals / sizeof *globals);
 }
@@ -189,10 +186,7 @@ static int take_option(struct ctl *c, const char *name, char **argv, int *i)
 	const struct ctl_option *global =
 		option_find(globals, sizeof globals / sizeof *globals, name, n);
 	const struct ctl_option *own =
-		c->command
-			? option_find(c->command->options,
-				  sizeof c->command->options / sizeof *c->command->options, name, n)
-			: NULL;
+		c->command ? option_find(c->command->options, CTL_OPTIONS_MAX, name, n) : NULL;
 	const struct ctl_option *o = own ? own : global;
 	const char *value = name[n] ? name + n + 1 : NULL;
 

@@ -23,6 +23,8 @@ struct ctl_option {
 	const char *help;
 };
 
+#define CTL_OPTIONS_MAX 6
+
 #define CTL_RUNNING 1u /* only a running daemon can answer: 69 when there is none */
 #define CTL_MAILS   2u /* mail may follow: never what a slip of the finger is taken for */
 
@@ -35,7 +37,7 @@ struct ctl_command {
 	const char *help; /* one line */
 	int (*run)(const struct ctl *c); /* returns the exit status */
 	unsigned flags;
-	struct ctl_option options[6]; /* ends at the first without a name */
+	struct ctl_option options[CTL_OPTIONS_MAX]; /* ends at the first without a name */
 	const char *more; /* for --help: what to know besides; NULL */
 };
 
