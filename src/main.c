@@ -19,6 +19,7 @@
 #include "coldmail/dns.h"
 #include "coldmail/err.h"
 #include "coldmail/flow.h"
+#include "coldmail/http.h"
 #include "coldmail/line.h"
 #include "coldmail/log.h"
 #include "coldmail/loop.h"
@@ -283,7 +284,8 @@ static const struct {
 	{ "signals", signals_init, signals_stop },
 	{ "dns", dns_init, dns_done },
 	{ "line", line_init, line_done },
-	{ "mail", mail_init, NULL },
+	{ "http", http_init, http_done },
+	{ "mail", mail_init, mail_oauth_done },
 	/* Before the store: answers that still come while the store ends find it alive. */
 	{ "flow", start_flow, flow_done },
 	{ "store", start_store, store_done_all },

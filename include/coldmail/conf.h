@@ -61,6 +61,15 @@ struct conf_file {
 	const char *text; /* NULL: none */
 };
 
+/* OAuth 2.0 (RFC 6749) instead of a password. */
+struct conf_oauth {
+	const char *token_url; /* "" : no OAuth */
+	const char *client_id;
+	struct conf_file client_secret; /* SECRET; some servers want none */
+	struct conf_file refresh_token; /* SECRET */
+	struct conf_file ca; /* of the token server; none: the system's */
+};
+
 struct conf_mailbox {
 	const char *address; /* canonical */
 	const char *name; /* "" : none */
@@ -69,6 +78,7 @@ struct conf_mailbox {
 	struct conf_file ca; /* the only CAs whose certificates count; none: the system's */
 	const char *user; /* "" : no login */
 	struct conf_file password; /* SECRET */
+	struct conf_oauth oauth;
 	int mails_per_connection;
 	bool is_loopback; /* the server is on this machine: what --fast-forward wants of all */
 	int daily_limit;

@@ -100,7 +100,28 @@ struct mail_verdict {
 	int64_t delay_ms[3]; /* connect (0 on reuse) / envelope and body / dot to reply */
 };
 
-struct mail_smtp; /* one connection */
+/* ---- OAuth 2.0 ------------------------------------------------------------------------------- */
+
+/* The access tokens of one login, made from its refresh token (RFC 6749 6). Counted. */
+struct mail_oauth;
+
+/* Borrowed during mail_oauth_new(). */
+struct mail_oauth_conf {
+	const char *token_url, *client_id;
+	const char *client_secret; /* "" : none */
+	const char *refresh_token;
+	const char *ca_pem; /* of the token server; NULL: the system's */
+	const char *file; /* keeps the refresh token that a server gave instead (mode 0600) */
+};
+
+struct mail_oauth *mail_oauth_new(const struct mail_oauth_conf *c);
+struct mail_oauth *mail_oauth_ref(struct mail_oauth *o); /* NULL is accepted, and by unref */
+void mail_oauth_unref(struct mail_oauth *o);
+void mail_oauth_done(void); /* the end of the process: waits for what is being written */
+
+/* ---- SMTP, one connection -------------------------------------------------------------------- */
+
+struct mail_smtp;
 
 struct mail_smtp_conf {
 	struct line_conf line; /* where to, and as who; borrowed during mail_smtp_open() */
@@ -108,6 +129,8 @@ struct mail_smtp_conf {
 	 * each block of the body 3 min, the dot 10 min). */
 	int64_t command_ms, data_ms, block_ms, dot_ms;
 	int64_t idle_ms; /* QUIT after so long without a mail; 0: 30 s */
+	struct mail_oauth *oauth; /* gives line.bearer before each connecting; NULL: as it is.
+				     Referenced until mail_smtp_free() */
 	int mails_max; /* QUIT after so many mails; 0: any number */
 };
 

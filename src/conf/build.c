@@ -156,11 +156,13 @@ static void build_mailbox(struct conf_load *l, struct conf_node *section, struct
 		.address = address ? address : "",
 		.smtp = "",
 		.ramp_since_ms = CLOCK_NEVER_MS,
+		.oauth = { .token_url = "", .client_id = "" },
 		.file = section->at.src->name,
 		.line = section->at.line,
 	};
 	check_unique(l, l->root, CONF_MAILBOX, section);
 	fill(l, CONF_MAILBOX, section, ret);
+	fill(l, CONF_OAUTH, section_from(section->first, CONF_OAUTH), &ret->oauth);
 	conf_check_mailbox(l, section, ret);
 }
 

@@ -139,16 +139,49 @@ static const struct scheme *check_url(struct conf_load *l, struct conf_place at,
 static void check_login(
 	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
 {
+	const struct conf_node *oauth = conf_node_find(section, "oauth");
+
 	if (!is_sound(section, "user") || !is_sound(section, "password_file"))
 		return;
-	if (*m->user && !m->password.text)
+	if (oauth && m->password.text)
+		conf_error(l, oauth->at,
+			"oauth beside password_file, expected one of them: how to log in");
+	else if (oauth && !*m->user)
+		conf_error(l, oauth->at, "oauth without a user, expected user = NAME beside it");
+	else if (*m->user && !m->password.text && !oauth)
 		conf_error(l, place_of(section, "user"),
-			"user = %s without a password, expected password_file = FILE beside it, or "
-			"no user where the server asks for no login",
+			"user = %s without a password, expected password_file = FILE or oauth { } "
+			"beside it, or no user where the server asks for no login",
 			conf_shown(l, m->user));
 	else if (!*m->user && m->password.text)
 		conf_error(l, place_of(section, "password_file"),
 			"password_file without a user, expected user = NAME beside it");
+}
+
+/* Tokens are secrets: they travel encrypted, or not beyond this machine. */
+static void check_oauth(
+	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m)
+{
+	const struct conf_node *oauth = conf_node_find(section, "oauth");
+	const char *url = m->oauth.token_url;
+	const bool is_https = str_istarts(url, "https://");
+	char host[HOST_MAX + 1];
+	bool has_port;
+
+	if (!*url)
+		return;
+	const char *start = strstr(url, "//");
+	char *server = start ? xstrndup(start + 2, strcspn(start + 2, "/?#")) : xstrdup("");
+	const bool is_url =
+		(is_https || str_istarts(url, "http://")) && split_host(server, host, &has_port);
+
+	free(server);
+	if (!is_url || !(is_https || conf_is_loopback(host)))
+		conf_error(l, place_of(oauth, "token_url"),
+			"token_url = %s: expected https://HOST/PATH, or http:// towards this "
+			"machine",
+			conf_shown(l, url));
+	m->is_loopback = m->is_loopback && is_url && conf_is_loopback(host);
 }
 
 static void check_tls(struct conf_load *l, const struct conf_node *section,
@@ -180,6 +213,7 @@ void conf_check_mailbox(
 	if (!*m->smtp || !(scheme = check_url(l, place_of(section, "smtp"), m, host)))
 		return;
 	m->is_loopback = conf_is_loopback(host);
+	check_oauth(l, section, m);
 	check_tls(l, section, m, scheme);
 }
 

@@ -114,7 +114,12 @@ bool conf_is_same_server(const struct conf_mailbox *a, const struct conf_mailbox
 {
 	return str_eq(a->smtp, b->smtp) && a->tls_required == b->tls_required &&
 	       str_eq(a->ca.text, b->ca.text) && str_eq(a->user, b->user) &&
-	       str_eq(a->password.text, b->password.text);
+	       str_eq(a->password.text, b->password.text) &&
+	       str_eq(a->oauth.token_url, b->oauth.token_url) &&
+	       str_eq(a->oauth.client_id, b->oauth.client_id) &&
+	       str_eq(a->oauth.client_secret.text, b->oauth.client_secret.text) &&
+	       str_eq(a->oauth.refresh_token.text, b->oauth.refresh_token.text) &&
+	       str_eq(a->oauth.ca.text, b->oauth.ca.text);
 }
 
 /* The socket that the tree sets; NULL when it sets none, or (told) none that can be. */

@@ -58,6 +58,13 @@ static void diff_keys(
 
 /* ---- mailboxes ------------------------------------------------------------------------------- */
 
+static void diff_mailbox(struct diff *d, const char *where, const struct conf_mailbox *a,
+	const struct conf_mailbox *b)
+{
+	diff_keys(d, CONF_MAILBOX, where, a, b);
+	diff_keys(d, CONF_OAUTH, where, &a->oauth, &b->oauth);
+}
+
 static void diff_mailboxes(struct diff *d, const struct conf *old, const struct conf *new)
 {
 	for (size_t i = 0; i < old->n_mailboxes; i++)
@@ -69,7 +76,7 @@ static void diff_mailboxes(struct diff *d, const struct conf *old, const struct 
 		char *where = xasprintf("mailbox %s: ", b->address);
 
 		if (a)
-			diff_keys(d, CONF_MAILBOX, where, a, b);
+			diff_mailbox(d, where, a, b);
 		else
 			add(d, "+ mailbox %s", b->address);
 		free(where);

@@ -10,7 +10,7 @@
 static const char *const later[CONF_N_SECTIONS] = {
 	[CONF_TOP] = "spool|provider|model|llm|inbox|alert|watch|breaker|reply_classes",
 	[CONF_HTTP] = "listen",
-	[CONF_MAILBOX] = "preset|oauth|imap|reply_to|inbox|signature_file|sent_copy",
+	[CONF_MAILBOX] = "preset|imap|reply_to|inbox|signature_file|sent_copy",
 	[CONF_CAMPAIGN] = "freeze|daily_limit|facts|fallback|review|on_company_reply|company_pause|"
 			  "countries_deny|countries_allow|content_rejected_stop|low_water|adopts",
 	[CONF_STEP] = "brief|max_words",

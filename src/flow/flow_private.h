@@ -121,6 +121,8 @@ struct flow_sender {
 	struct list reserved; /* items in WIRE that have no link yet, by wait_node */
 	struct list links; /* of struct flow_link */
 	int64_t more_links_ms; /* boot: its server took fewer than configured, no more before */
+	struct mail_oauth *oauth; /* a reference; NULL: none, or not needed yet */
+	const struct conf *oauth_conf; /* owned reference: what oauth was made of */
 	bool asking; /* what it sent in the last 24 h: never twice, it would count twice */
 	bool claiming;
 	size_t rotor; /* whose turn it is */

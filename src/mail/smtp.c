@@ -5,6 +5,7 @@
  * Never: calls back from inside a call, writes the dot unasked, keeps a pointer it was lent.
  */
 #include "smtp_private.h"
+#include "oauth_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,8 @@ const char *mail_outcome_name(enum mail_outcome o)
 
 static void smtp_free(struct mail_smtp *s)
 {
+	mail_oauth_cancel(s->ask);
+	mail_oauth_unref(s->oauth);
 	line_close(s->line);
 	loop_timer_cancel(&s->timer);
 	loop_defer_cancel(&s->tell);
@@ -178,6 +181,8 @@ static void on_line_end(
 	if (s->state == SMTP_CONNECT) {
 		const struct mail_hello hello = read_hello(s, greeting, n);
 
+		if (s->oauth && err == CM_EAUTH)
+			mail_oauth_forget(s->oauth);
 		connect_failed(s, &hello, err, detail, n || err == CM_ECLOSED || err == CM_EPROTO);
 		return;
 	}
@@ -186,7 +191,7 @@ static void on_line_end(
 	mail_smtp_step(s, ON_LOST);
 }
 
-void mail_smtp_connect(struct mail_smtp *s)
+static void open_line(struct mail_smtp *s)
 {
 	static const struct line_events events = {
 		.on_open = on_open,
@@ -194,12 +199,38 @@ void mail_smtp_connect(struct mail_smtp *s)
 		.on_flushed = on_flushed,
 		.on_end = on_line_end,
 	};
+	s->line = line_open(&s->conf, &events, s);
+}
+
+static void on_token(void *arg, const char *token, int err, const char *why)
+{
+	struct mail_smtp *s = arg;
+	struct mail_verdict v = {
+		.outcome = MAIL_OUTCOME_NOT_SENT, .stage = MAIL_STAGE_AUTH, .err = err
+	};
+
+	s->ask = NULL;
+	if (token) {
+		mem_free_secret((char *)(uintptr_t)s->conf.bearer);
+		s->conf.bearer = xstrdup(token);
+		open_line(s);
+		return;
+	}
+	snprintf(v.text, sizeof v.text, "%s", why);
+	mail_smtp_finish(s, &v);
+}
+
+void mail_smtp_connect(struct mail_smtp *s)
+{
 	s->reply = (struct mail_reply){ 0 };
 	s->is_reused = false;
 	s->mails = 0;
 	s->connect_at_ms = clock_boot_ms();
 	s->connected_at_ms = 0;
-	s->line = line_open(&s->conf, &events, s);
+	if (s->oauth)
+		s->ask = mail_oauth_token(s->oauth, on_token, s);
+	else
+		open_line(s);
 }
 
 static void on_timer(void *arg)
@@ -223,6 +254,7 @@ struct mail_smtp *mail_smtp_open(
 	s->arg = arg;
 	s->conf = line_conf_copy(&conf->line);
 	s->conf.connect_timeout_ms = or_else(conf->line.connect_timeout_ms, 5 * CLOCK_MINUTE_MS);
+	s->oauth = mail_oauth_ref(conf->oauth);
 	s->mails_max = conf->mails_max;
 	s->limit_ms[LIMIT_COMMAND] = or_else(conf->command_ms, 5 * CLOCK_MINUTE_MS);
 	s->limit_ms[LIMIT_DATA] = or_else(conf->data_ms, 2 * CLOCK_MINUTE_MS);

@@ -6,6 +6,7 @@
  * for one connection that the server closed while it idled, before it said a word about the mail.
  */
 #include "smtp_private.h"
+#include "oauth_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -126,6 +127,8 @@ void mail_smtp_finish(struct mail_smtp *s, const struct mail_verdict *v)
 	if (s->has_mail)
 		decide(s, v);
 	s->end = *v;
+	mail_oauth_cancel(s->ask);
+	s->ask = NULL;
 	line_close(s->line);
 	s->line = NULL;
 	mail_smtp_set_state(s, SMTP_GONE, v->text);

@@ -141,6 +141,8 @@ struct mail_smtp {
 		*events; /* borrowed: from the caller, until mail_smtp_free() */
 	void *arg; /* borrowed likewise */
 	struct line_conf conf; /* owned: line_conf_done() */
+	struct mail_oauth *oauth; /* a reference; NULL: none */
+	struct mail_oauth_ask *ask; /* for a token to connect with; NULL: none is waited for */
 	int64_t limit_ms[SMTP_LIMIT_N];
 	struct line *line; /* owned; NULL: no connection */
 	struct mail_reply reply;

@@ -1,0 +1,172 @@
+"""Logins with OAuth: tokens from a token server, mails through a server that wants XOAUTH2."""
+import json
+
+import pytest
+
+import oracle
+from daemon import ALI, Coldmail, addresses, campaign, mailbox
+from fake_smtp import FakeSmtp
+from fake_token import FakeToken, refusal, token
+from support import wait_until
+
+REFRESH, SECRET = "refresh-4711-secret", "client-0815-secret"
+
+
+def secret(folder, name, text):
+    file = folder / name
+    file.write_text(text + "\n")
+    file.chmod(0o600)
+    return file
+
+
+def oauth_mailbox(folder, smtp, tokens, refresh=REFRESH):
+    section = mailbox(ALI, smtp.port, user=f'"{ALI}"')
+    return section.rstrip("}\n") + f"""
+    oauth {{
+        token_url = "{tokens.url}"
+        client_id = "coldmail-test"
+        client_secret_file = "{secret(folder, "client", SECRET)}"
+        refresh_token_file = "{secret(folder, "refresh", refresh)}"
+    }}
+}}
+"""
+
+
+def wants(*access):
+    """What makes fake-smtp want one of these tokens."""
+    return [f"--user={ALI}:{a}" for a in access] + ["--auth-when=always"]
+
+
+def world(tmp_path, tokens, access=("access-1",), n=3, **keys):
+    smtp = FakeSmtp(tmp_path / "smtp", *wants(*access))
+    coldmail = Coldmail(tmp_path, oauth_mailbox(tmp_path, smtp, tokens), campaign(**keys))
+    coldmail.import_leads(addresses(n))
+    return smtp, coldmail
+
+
+def test_a_token_is_asked_for_once_and_used_for_the_login(tmp_path):
+    with FakeToken(token("access-1")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.run_until_idle()
+            assert {m.user for m in smtp.mails()} == {ALI} and len(smtp.mails()) == 3
+            assert tokens.forms == [
+                {
+                    "grant_type": "refresh_token",
+                    "client_id": "coldmail-test",
+                    "client_secret": SECRET,
+                    "refresh_token": REFRESH,
+                }
+            ]
+            assert tokens.agents[0].startswith("coldmail/")
+            oracle.check(coldmail, smtp.mails())
+
+
+def test_a_rotated_refresh_token_outlives_the_process(tmp_path):
+    with FakeToken(token("access-1", refresh_token="rotated-1")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.run_until_idle()
+            kept = tmp_path / f"oauth.{ALI}"
+            assert kept.stat().st_mode & 0o777 == 0o600
+            coldmail.import_leads(addresses(4))
+            coldmail.run_until_idle()
+            assert [f["refresh_token"] for f in tokens.forms] == [REFRESH, "rotated-1"]
+            # The operator authorised again: what was kept for the token before is void.
+            coldmail.configure(oauth_mailbox(tmp_path, smtp, tokens, "refresh-2"), campaign())
+            coldmail.import_leads(addresses(5))
+            coldmail.run_until_idle()
+            assert tokens.forms[-1]["refresh_token"] == "refresh-2"
+            assert len(smtp.mails()) == 5
+
+
+def test_a_refusal_stops_the_mailbox_with_the_remedy_and_without_a_storm(tmp_path):
+    answer = refusal("invalid_grant", error_description="Token has been revoked.")
+    with FakeToken(answer) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.start()
+            wait_until(lambda: coldmail.events("connect_failed"))
+            why = coldmail.events("connect_failed")[0]
+            assert why["stage"] == "auth"
+            assert "invalid_grant: Token has been revoked." in why["why"]
+            assert "replace refresh_token_file" in why["why"]
+            assert "invalid_grant" in json.dumps(coldmail.ctl("why", ALI))
+            assert coldmail.stop() == 0
+            assert smtp.mails() == [] and len(tokens.forms) <= 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, b"<html>sorry</html>", {}),
+        (200, b"no JSON", {}),
+        (200, b"{" * 100000, {}),
+        (200, b"x" * (1 << 20), {}),
+        (200, {"access_token": 7}, {}),
+        (302, b"", {"Location": "/elsewhere"}),
+        refusal("temporarily_unavailable", 503),
+    ],
+    ids=["500", "text", "braces", "long", "number", "redirect", "503"],
+)
+def test_an_answer_without_a_token_is_the_mailboxs_trouble_for_a_while(tmp_path, answer):
+    with FakeToken(answer) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.start()
+            wait_until(lambda: coldmail.events("connect_failed"))
+            assert "token server" in coldmail.events("connect_failed")[0]["why"]
+            assert coldmail.stop() == 0
+            assert "GET" not in tokens.forms and len(tokens.forms) <= 2
+            assert smtp.mails() == []
+            oracle.check(coldmail, smtp.mails())
+
+
+def test_with_time_that_jumps_it_goes_on_when_the_token_server_is_back(tmp_path):
+    with FakeToken((500, b"", {}), (500, b"", {}), token("access-1")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.fast_forward()
+            assert len(smtp.mails()) == 3 and len(tokens.forms) == 3
+
+
+def test_a_token_that_the_mail_server_refuses_is_not_used_again(tmp_path):
+    with FakeToken(token("revoked"), token("access-1")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.fast_forward()
+            assert len(smtp.mails()) == 3 and len(tokens.forms) == 2
+
+
+def test_no_secret_is_said(tmp_path):
+    access = "access-0042-secret"
+    with FakeToken(token(access, refresh_token="rotated-0043-secret")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens, access=(access,))
+        with smtp, coldmail:
+            coldmail.start()
+            coldmail.wait_sent(3)
+            said = json.dumps([coldmail.status(), coldmail.ctl("why"), coldmail.ctl("sends")])
+            said += open(f"/proc/{coldmail.process.pid}/cmdline").read()
+            assert coldmail.stop() == 0
+            said += coldmail.log.read_text()
+            stored = b"".join(
+                f.read_bytes() for f in tmp_path.glob("store.db*") if f.is_file()
+            ).decode("latin-1")
+            for hidden in (REFRESH, SECRET, access, "rotated-0043-secret"):
+                assert hidden not in said and hidden not in stored
+
+
+def test_what_is_missing_is_named_with_its_line(tmp_path):
+    section = mailbox(ALI, 2525).rstrip("}\n") + (
+        '\n\toauth { token_url = "http://tokens.example/" }\n}\n'
+    )
+    coldmail = Coldmail(tmp_path, section, campaign())
+    coldmail.spawn("--check")
+    assert coldmail.wait() == 78
+    for what in (
+        "oauth without a user",
+        "has no 'client_id'",
+        "has no 'refresh_token_file'",
+        "expected https://HOST/PATH",
+    ):
+        assert what in coldmail.tail(), what

@@ -1,0 +1,59 @@
+"""A token server on loopback (RFC 6749): answers what the test queued, the last answer again and again.
+An answer is (status, JSON or bytes, headers)."""
+import http.server
+import json
+import threading
+import urllib.parse
+
+
+def token(access, **more):
+    return 200, {"access_token": access, "token_type": "Bearer", "expires_in": 3600, **more}, {}
+
+
+def refusal(error, status=400, **more):
+    return status, {"error": error, **more}, {}
+
+
+class FakeToken:
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.forms, self.agents = [], []  # what was asked, and by whom
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                owner.agents.append(self.headers.get("User-Agent"))
+                owner.forms.append(dict(urllib.parse.parse_qsl(body)))
+                self.answer()
+
+            def do_GET(self):
+                owner.forms.append("GET")
+                self.answer()
+
+            def answer(self):
+                status, body, headers = owner.answers[0]
+                if len(owner.answers) > 1:
+                    owner.answers.pop(0)
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/token"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *what):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(5)
