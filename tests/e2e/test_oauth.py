@@ -21,7 +21,7 @@ def secret(folder, name, text):
 
 def oauth_mailbox(folder, smtp, tokens, refresh=REFRESH):
     section = mailbox(ALI, smtp.port, user=f'"{ALI}"')
-    return section.rstrip("}\n") + f"""
+    return section.removesuffix("}\n") + f"""
     oauth {{
         token_url = "{tokens.url}"
         client_id = "coldmail-test"
@@ -157,7 +157,7 @@ def test_no_secret_is_said(tmp_path):
 
 
 def test_what_is_missing_is_named_with_its_line(tmp_path):
-    section = mailbox(ALI, 2525).rstrip("}\n") + (
+    section = mailbox(ALI, 2525).removesuffix("}\n") + (
         '\n\toauth { token_url = "http://tokens.example/" }\n}\n'
     )
     coldmail = Coldmail(tmp_path, section, campaign())
