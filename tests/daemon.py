@@ -30,9 +30,10 @@ TEMPLATE = (
 
 def mailbox(address=ALI, port=0, **keys):
     """A mailbox section: no gap, limit or ramp that a test would meet by accident."""
-    keys = {"gap": "0s", "daily_limit": 1000000, "ramp": "{}", **keys}
+    server = {"smtp": f'"smtp://127.0.0.1:{port}"', "tls": "none"}
+    keys = {**server, "gap": "0s", "daily_limit": 1000000, "ramp": "{}", **keys}
     lines = "".join(f"\t{key} = {value}\n" for key, value in keys.items())
-    return f'mailbox "{address}" {{\n\tsmtp = "smtp://127.0.0.1:{port}"\n\ttls = none\n{lines}}}\n'
+    return f'mailbox "{address}" {{\n{lines}}}\n'
 
 
 def campaign(name="founders", mailboxes=(ALI,), steps=("intro",), after="1ms", **keys):

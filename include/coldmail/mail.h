@@ -100,6 +100,11 @@ struct mail_verdict {
 	int64_t delay_ms[3]; /* connect (0 on reuse) / envelope and body / dot to reply */
 };
 
+/* V for people: what was said, and behind it what somebody can do about it, where that is known. URL
+ * is the server's. The caller owns it. */
+char *mail_explain(const struct mail_verdict *v, const char *url)
+	__attribute__((warn_unused_result));
+
 /* ---- OAuth 2.0 ------------------------------------------------------------------------------- */
 
 /* The access tokens of one login, made from its refresh token (RFC 6749 6). Counted. */

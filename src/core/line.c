@@ -40,7 +40,8 @@ struct line {
 	int64_t connect_ms;
 	enum line_phase phase;
 	bool is_tls; /* OpenSSL may hold bytes that the descriptor knows nothing of */
-	bool wants_login, is_logged_in;
+	const char *mechanisms; /* static: what it may log in by; NULL: it need not */
+	bool is_logged_in;
 	bool expect; /* line_expect() */
 	bool held; /* counted in loop_hold() */
 	bool flushed; /* on_flushed is due when nothing is left to send */
@@ -352,7 +353,13 @@ static void on_timer(void *arg)
 	end(l, CM_ETIMEDOUT, text);
 }
 
-static int connect_err(CURLcode res)
+/* A connection that broke during the handshake says nothing about TLS. */
+static bool is_cut(const struct line *l)
+{
+	return strstr(l->error, "SSL_ERROR_SYSCALL");
+}
+
+static int connect_err(const struct line *l, CURLcode res)
 {
 	switch (res) {
 	case CURLE_OPERATION_TIMEDOUT:
@@ -360,8 +367,9 @@ static int connect_err(CURLcode res)
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_REMOTE_ACCESS_DENIED:
 		return CM_EPROTO;
-	case CURLE_USE_SSL_FAILED:
 	case CURLE_SSL_CONNECT_ERROR:
+		return is_cut(l) ? CM_ECLOSED : CM_ETLS;
+	case CURLE_USE_SSL_FAILED:
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CIPHER:
@@ -379,21 +387,26 @@ static int connect_err(CURLcode res)
 	}
 }
 
-/* The server's last word was that it is there, not that it takes this login. */
-static const char *login_trouble(const struct line *l)
+/* The server's last word was that it is there, or that it does not take this login. */
+static const char *login_trouble(struct line *l)
 {
 	const char *last = l->n_greeting ? l->greeting[l->n_greeting - 1] : "";
 
-	return *last == '2' ? "the server offers no login that can be used: none, or none by the "
-			      "mechanisms PLAIN, LOGIN or XOAUTH2"
-			    : "the server refused the login";
+	if (*last != '2')
+		return "the server refused the login";
+	snprintf(l->error, sizeof l->error, "the server offers no login by %s", l->mechanisms);
+	return l->error;
 }
 
 /* libcurl's own text, or a better one: it shows an errno that nobody set, calls every login denied,
  * and is silent about bytes that somebody slipped in behind the reply to STARTTLS. */
-static const char *failure_text(const struct line *l, CURLcode res)
+static const char *failure_text(struct line *l, CURLcode res)
 {
 	switch (res) {
+	case CURLE_SSL_CONNECT_ERROR:
+		if (is_cut(l))
+			return "connection closed by the server before TLS was in place";
+		break;
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
@@ -401,6 +414,8 @@ static const char *failure_text(const struct line *l, CURLcode res)
 				     : "connection closed by the server before it had greeted";
 	case CURLE_LOGIN_DENIED:
 		return login_trouble(l);
+	case CURLE_USE_SSL_FAILED:
+		return "the server offers no STARTTLS";
 	case CURLE_WEIRD_SERVER_REPLY:
 		if (!*l->error && l->is_tls)
 			return "the server sent more before TLS began";
@@ -413,7 +428,7 @@ static const char *failure_text(const struct line *l, CURLcode res)
 
 static void connect_failed(struct line *l, CURLcode res)
 {
-	end(l, connect_err(res), failure_text(l, res));
+	end(l, connect_err(l, res), failure_text(l, res));
 }
 
 static void opened(struct line *l)
@@ -425,7 +440,7 @@ static void opened(struct line *l)
 		end(l, CM_ECLOSED, "connection closed by the server after its greeting");
 		return;
 	}
-	if (l->wants_login && !l->is_logged_in) {
+	if (l->mechanisms && !l->is_logged_in) {
 		/* libcurl goes on without a login where none is offered. */
 		end(l, CM_EAUTH, login_trouble(l));
 		return;
@@ -467,7 +482,8 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	l->line_max = conf->line_max ? conf->line_max : LINE_MAX_DEFAULT;
 	l->connect_ms = conf->connect_timeout_ms;
 	l->is_tls = !conf->plain || str_istarts(conf->url, "smtps:");
-	l->wants_login = conf->user;
+	if (conf->user)
+		l->mechanisms = conf->bearer ? "XOAUTH2" : "PLAIN or LOGIN";
 	ev_init(&l->io, on_io);
 	l->io.data = l;
 	loop_timer_init(&l->timer, on_timer, l);

@@ -245,6 +245,8 @@ struct flow_sender *flow_sender_with_room(const struct conf_campaign *c, const c
 void flow_sender_feed(struct flow_sender *s);
 /* IT is not under way at its mailbox any more. A link on which no mail was started may take another. */
 void flow_sender_leave(struct flow_item *it);
+/* S's mailbox failed in the way F; V says how. */
+void flow_sender_fault(struct flow_sender *s, enum mailbox_fault f, const struct mail_verdict *v);
 void flow_senders_reconfigure(void); /* links follow the new generation */
 void flow_senders_quit(
 	void); /* every link goes, at once or after its mail; what waits is given back */
@@ -320,6 +322,8 @@ struct flow_trouble {
 	bool throttle; /* the mailbox backs off */
 	bool suppress; /* the address is not written to again */
 };
+/* What broke when V ended a connection before its first mail. */
+enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v);
 /* V is the fate of attempt number N of a step. */
 struct flow_trouble flow_trouble_of(const struct mail_verdict *v, int n);
 /* How long until the store is tried again, after FAILURES in a row. */

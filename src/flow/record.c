@@ -207,14 +207,14 @@ void flow_record_enter(struct flow_item *it)
 
 	fail_point("outcome.before");
 	if (it->sender) { /* not so when the store is asked again */
-		struct mailbox *m = it->sender->mailbox;
+		struct flow_sender *s = it->sender;
 
-		it->from = mailbox_name(m);
+		it->from = mailbox_name(s->mailbox);
 		flow_sender_leave(it);
 		if (t.throttle)
-			mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, it->verdict.text);
+			flow_sender_fault(s, MAILBOX_FAULT_TRANSIENT, &it->verdict);
 		else if (t.attempt == STORE_ATTEMPT_SENT)
-			mailbox_succeed(m);
+			mailbox_succeed(s->mailbox);
 		flow_sched_soon();
 	}
 	send_outcome(it, &t);

@@ -165,6 +165,15 @@ static bool has_link_of_use(const struct flow_sender *s)
 	return false;
 }
 
+void flow_sender_fault(struct flow_sender *s, enum mailbox_fault f, const struct mail_verdict *v)
+{
+	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
+	char *why = mail_explain(v, cm ? cm->smtp : "");
+
+	mailbox_fault(s->mailbox, f, why);
+	free(why);
+}
+
 /* No dialogue came about. The server or the way to it is at fault, never the leads that wait; and the
  * mailbox is in trouble only if it has no other link: else this server takes fewer than are
  * configured, and it goes on with those. */
@@ -176,7 +185,7 @@ static void connect_failed(struct flow_sender *s, const struct mail_verdict *v)
 	s->more_links_ms = clock_boot_ms() + MORE_LINKS_AFTER_MS;
 	if (has_link_of_use(s))
 		return;
-	mailbox_fault(s->mailbox, MAILBOX_FAULT_TRANSIENT, v->text);
+	flow_sender_fault(s, flow_trouble_of_connecting(v), v);
 	flow_sched_in_vain();
 }
 

@@ -133,6 +133,17 @@ struct flow_trouble flow_trouble_of(const struct mail_verdict *v, int n)
 	return t;
 }
 
+enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v)
+{
+	if (v->err == CM_ETLS)
+		return MAILBOX_FAULT_TLS;
+	if (v->err == CM_EAUTH)
+		return MAILBOX_FAULT_AUTH;
+	if (v->stage != MAIL_STAGE_AUTH || !v->code || v->code == 421)
+		return MAILBOX_FAULT_TRANSIENT;
+	return v->code < 500 ? MAILBOX_FAULT_AUTH_LATER : MAILBOX_FAULT_AUTH;
+}
+
 int64_t flow_trouble_store_wait_ms(unsigned failures)
 {
 	return failures < 5 ? CLOCK_SECOND_MS << failures : 30 * CLOCK_SECOND_MS;

@@ -7,6 +7,7 @@
 #include "smtp_private.h"
 #include "oauth_private.h"
 
+#include <glib.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,6 +99,19 @@ void mail_smtp_tell(struct mail_smtp *s, enum smtp_notice what)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
+/* A token that a server does not take is answered like a question: base64 of what is wrong with it
+ * (Google's and Microsoft's XOAUTH2). */
+static void read_refused_token(const struct mail_reply *r, char *ret, size_t n)
+{
+	gsize len;
+	guchar *bytes = g_base64_decode(r->text, &len);
+	char *text = str_printable((const char *)bytes, len, n / 2);
+
+	snprintf(ret, n, "the server refused the token: %s", text);
+	free(text);
+	g_free(bytes);
+}
+
 /* No dialogue came about: the server's own words, if it said any, and where it said them. */
 static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, int err,
 	const char *detail, bool was_reached)
@@ -114,6 +128,8 @@ static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, 
 	} else {
 		v.err = err;
 		snprintf(v.text, sizeof v.text, "%s", detail);
+		if (err == CM_EAUTH && hello->last.code == 334)
+			read_refused_token(&hello->last, v.text, sizeof v.text);
 	}
 	mail_smtp_finish(s, &v);
 }
