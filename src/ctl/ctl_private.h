@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cjson/cJSON.h>
 
@@ -155,6 +156,18 @@ struct ctl_table {
 void ctl_table_init(struct ctl_table *t, const char *const *headings);
 void ctl_table_add(struct ctl_table *t, const char *cell); /* made safe */
 void ctl_table_print(struct ctl_table *t); /* and empties it */
+
+/* A field of a row of CSV (RFC 4180); the row's end is the caller's. */
+void ctl_write_csv(FILE *out, const char *text, bool is_first);
+
+/* ---- suppress_add.c ----------------------------------------------------------------------------- */
+
+/* The columns of a list as CSV, and what the daemon calls them; ended by a row without a name. */
+extern const struct ctl_suppress_column {
+	const char *name, *key;
+	const char *also; /* what others call it; NULL */
+} ctl_suppress_columns[];
+int ctl_suppress_add(const struct ctl *c), ctl_suppress_import(const struct ctl *c);
 
 /* ---- what commands share ------------------------------------------------------------------------ */
 

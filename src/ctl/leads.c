@@ -278,30 +278,13 @@ static void collect_extras(const cJSON *lead, void *arg)
 	}
 }
 
-static void print_field(const char *text, bool first)
-{
-	if (!first)
-		putchar(',');
-	if (!strpbrk(text, ",\"\r\n")) {
-		fputs(text, stdout);
-		return;
-	}
-	putchar('"');
-	for (; *text; text++) {
-		if (*text == '"')
-			putchar('"');
-		putchar(*text);
-	}
-	putchar('"');
-}
-
 static void print_value(const cJSON *v, bool first)
 {
 	char number[32] = "";
 
 	if (cJSON_IsNumber(v))
 		snprintf(number, sizeof number, "%.0f", v->valuedouble);
-	print_field(cJSON_IsString(v) ? v->valuestring : number, first);
+	ctl_write_csv(stdout, cJSON_IsString(v) ? v->valuestring : number, first);
 }
 
 static void export_row(const cJSON *lead, void *arg)
@@ -321,18 +304,18 @@ static void export_row(const cJSON *lead, void *arg)
 static void export_heading(const struct extras *e)
 {
 	for (size_t i = 0; ctl_known_columns[i]; i++)
-		print_field(ctl_known_columns[i], !i);
+		ctl_write_csv(stdout, ctl_known_columns[i], !i);
 	for (size_t i = 0; i < e->n; i++) {
 		bool taken = false;
 
 		for (size_t k = 0; ctl_own_columns[k]; k++)
 			taken |= str_eq(ctl_own_columns[k], e->names[i]);
 		char *name = xasprintf("%s%s", taken ? CTL_EXTRA : "", e->names[i]);
-		print_field(name, false);
+		ctl_write_csv(stdout, name, false);
 		free(name);
 	}
 	for (size_t i = 0; ctl_own_columns[i]; i++)
-		print_field(ctl_own_columns[i], false);
+		ctl_write_csv(stdout, ctl_own_columns[i], false);
 	putchar('\n');
 }
 

@@ -292,3 +292,22 @@ void ctl_table_print(struct ctl_table *t)
 	free(t->cells);
 	ctl_table_init(t, t->headings);
 }
+
+/* ---- CSV ---------------------------------------------------------------------------------------- */
+
+void ctl_write_csv(FILE *out, const char *text, bool is_first)
+{
+	if (!is_first)
+		fputc(',', out);
+	if (!strpbrk(text, ",\"\r\n")) {
+		fputs(text, out);
+		return;
+	}
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"')
+			fputc('"', out);
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}

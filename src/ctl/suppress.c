@@ -1,181 +1,16 @@
 /*
- * coldmailctl suppress add, remove, check, list, import, export.
+ * coldmailctl suppress remove, check, list, export; and the rows of add and import (suppress_add.c).
  * Runs on: any.
  */
 #include "ctl_private.h"
 
-#include <inttypes.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "coldmail/clock.h"
 #include "coldmail/err.h"
-
-#define BATCH 500
-
-/* ---- add and import ----------------------------------------------------------------------------- */
-
-/* What came of the batches so far. */
-struct added {
-	int64_t added, known, invalid;
-	cJSON *total; /* owned: {stopped, in_transmission} of all */
-	cJSON *problems; /* owned */
-};
-
-static void take_voids(cJSON *total, const cJSON *answer)
-{
-	const cJSON *id;
-
-	cJSON_SetNumberValue(cJSON_GetObjectItemCaseSensitive(total, "stopped"),
-		(double)(ctl_whole(total, "stopped") + ctl_whole(answer, "stopped")));
-	cJSON_ArrayForEach(id, ctl_get(answer, "in_transmission"))
-		cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(total, "in_transmission"),
-			cJSON_Duplicate(id, true));
-}
-
-/* Sends PATTERNS (taken); LINES say where each came from, NULL: from the command line. */
-static int add_batch(const struct ctl *c, cJSON *patterns, const char *source, const int64_t *lines,
-	struct added *sum)
-{
-	cJSON *in = ctl_change(c), *answer = NULL;
-	const cJSON *p;
-
-	cJSON_AddItemToObject(in, "patterns", patterns);
-	ctl_put(in, "reason", ctl_option(c, "reason"));
-	ctl_put(in, "source", source);
-	int status = ctl_ask(c, "suppress/add", in, &answer);
-	if (status)
-		return status;
-	sum->added += ctl_whole(answer, "added");
-	sum->known += ctl_whole(answer, "known");
-	take_voids(sum->total, answer);
-	cJSON_ArrayForEach(p, ctl_get(answer, "problems"))
-	{
-		cJSON *o = cJSON_Duplicate(p, true);
-		int64_t index = ctl_whole(p, "index");
-
-		if (lines && index >= 0 && index < BATCH)
-			cJSON_AddNumberToObject(o, "line", (double)lines[index]);
-		cJSON_AddItemToArray(sum->problems, o);
-		sum->invalid++;
-	}
-	cJSON_Delete(answer);
-	return 0;
-}
-
-static void print_added(const struct ctl *c, struct added *sum, const char *file)
-{
-	const cJSON *p;
-
-	if (c->json) {
-		cJSON_AddNumberToObject(sum->total, "added", (double)sum->added);
-		cJSON_AddNumberToObject(sum->total, "known", (double)sum->known);
-		cJSON_AddItemToObject(sum->total, "problems", sum->problems);
-		sum->problems = NULL;
-		ctl_print_json(sum->total);
-		sum->total = NULL;
-		return;
-	}
-	cJSON_ArrayForEach(p, sum->problems)
-	{
-		if (file)
-			printf("%s:%" PRId64 ": ", file, ctl_whole(p, "line"));
-		printf("%s: %s\n", ctl_text(p, "pattern"), ctl_text(p, "text"));
-	}
-	printf("%s%" PRId64 " added, %" PRId64 " known before", c->dry_run ? "would be: " : "",
-		sum->added, sum->known);
-	if (sum->invalid)
-		printf(", %" PRId64 " invalid", sum->invalid);
-	putchar('\n');
-	ctl_print_voids(sum->total);
-}
-
-static void added_init(struct added *sum)
-{
-	*sum = (struct added){
-		.total = cJSON_CreateObject(),
-		.problems = cJSON_CreateArray(),
-	};
-	cJSON_AddNumberToObject(sum->total, "stopped", 0);
-	cJSON_AddArrayToObject(sum->total, "in_transmission");
-}
-
-static int added_done(struct added *sum, int status)
-{
-	cJSON_Delete(sum->total);
-	cJSON_Delete(sum->problems);
-	return status ? status : sum->invalid ? CM_EXIT_NO : CM_EXIT_OK;
-}
-
-static int add(const struct ctl *c)
-{
-	cJSON *patterns = cJSON_CreateArray();
-	struct added sum;
-
-	added_init(&sum);
-	for (int i = 0; i < c->n_args; i++)
-		cJSON_AddItemToArray(patterns, cJSON_CreateString(c->args[i]));
-	int status = add_batch(c, patterns, "operator", NULL, &sum);
-	if (!status)
-		print_added(c, &sum, NULL);
-	return added_done(&sum, status);
-}
-
-/* The pattern of a line: its first field; NULL for an empty line, a comment, and the heading of a
- * list that `suppress export` wrote. */
-static char *pattern_of(char *line, int64_t number)
-{
-	line[strcspn(line, ",;\t")] = '\0';
-	line = str_trim(line);
-	if (!*line || *line == '#' ||
-		(number == 1 && (str_ieq(line, "pattern") || str_ieq(line, "email"))))
-		return NULL;
-	return line;
-}
-
-static int import_lines(
-	const struct ctl *c, const char *file, const struct str *data, struct added *sum)
-{
-	char *text = xstrdup(str_z(data)), *rest = text, *line;
-	cJSON *patterns = cJSON_CreateArray();
-	int64_t lines[BATCH], number = 0;
-	int n = 0, status = 0;
-
-	if (str_starts(rest, "\xEF\xBB\xBF"))
-		rest += 3;
-	while (!status && (line = strsep(&rest, "\n"))) {
-		line = pattern_of(line, ++number);
-		if (!line)
-			continue;
-		lines[n++] = number;
-		cJSON_AddItemToArray(patterns, cJSON_CreateString(line));
-		if (n < BATCH)
-			continue;
-		status = add_batch(c, patterns, file, lines, sum);
-		patterns = cJSON_CreateArray();
-		n = 0;
-	}
-	if (!status && n)
-		status = add_batch(c, patterns, file, lines, sum);
-	else
-		cJSON_Delete(patterns);
-	free(text);
-	return status;
-}
-
-static int import(const struct ctl *c)
-{
-	const char *file = c->args[0];
-	struct str data = STR_INIT;
-	struct added sum;
-
-	added_init(&sum);
-	int status = ctl_read_file(file, &data);
-	if (!status)
-		status = import_lines(c, file, &data, &sum);
-	if (!status)
-		print_added(c, &sum, file);
-	str_done(&data);
-	return added_done(&sum, status);
-}
 
 /* ---- remove and check --------------------------------------------------------------------------- */
 
@@ -204,20 +39,33 @@ static int remove_it(const struct ctl *c)
 	return CM_EXIT_OK;
 }
 
+/* "operator: asked by telephone" */
+static void add_reason(struct ctl_table *t, const cJSON *s)
+{
+	const char *reason = ctl_text(s, "reason"), *evidence = ctl_text(s, "evidence");
+	char *both = xasprintf("%s%s%s", reason, *evidence ? ": " : "", evidence);
+
+	ctl_table_add(t, both);
+	free(both);
+}
+
 static void print_suppression(const cJSON *s, void *arg)
 {
 	struct ctl_table *t = arg;
-	struct str at = STR_INIT;
+	struct str at = STR_INIT, until = STR_INIT;
 
 	ctl_add_time(&at, ctl_text(s, "at"), "");
+	ctl_add_time(&until, ctl_text(s, "until"), "");
 	ctl_table_add(t, ctl_text(s, "pattern"));
-	ctl_table_add(t, ctl_text(s, "reason"));
+	add_reason(t, s);
 	ctl_table_add(t, ctl_text(s, "source"));
 	ctl_table_add(t, str_z(&at));
+	ctl_table_add(t, str_z(&until));
+	str_done(&until);
 	str_done(&at);
 }
 
-static const char *const headings[] = { "PATTERN", "REASON", "SOURCE", "SINCE", NULL };
+static const char *const headings[] = { "PATTERN", "REASON", "SOURCE", "SINCE", "UNTIL", NULL };
 
 static int check(const struct ctl *c)
 {
@@ -294,37 +142,93 @@ static int list(const struct ctl *c)
 	return status;
 }
 
-static void export_line(const cJSON *s, void *arg)
+struct export
 {
-	(void)arg;
-	puts(ctl_text(s, "pattern"));
+	FILE *out;
+	char now[CLOCK_STAMP];
+};
+
+/* What has ended is not handed on. */
+static void export_row(const cJSON *s, void *arg)
+{
+	const struct export *e = arg;
+	const char *until = ctl_text(s, "until");
+
+	if (*until && strcmp(until, e->now) <= 0)
+		return;
+	for (size_t i = 0; ctl_suppress_columns[i].name; i++)
+		ctl_write_csv(e->out, ctl_text(s, ctl_suppress_columns[i].key), !i);
+	fputc('\n', e->out);
+}
+
+static int export_to(const struct ctl *c, FILE *out)
+{
+	struct export e = { .out = out };
+
+	clock_stamp(clock_log_wall_ms(), e.now);
+	for (size_t i = 0; ctl_suppress_columns[i].name; i++)
+		ctl_write_csv(out, ctl_suppress_columns[i].name, !i);
+	fputc('\n', out);
+	return for_each(c, export_row, &e);
+}
+
+/* Addresses of people who want to be left alone: for the owner's eyes, and over no file of his. */
+static int export_file(const struct ctl *c, const char *file)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!out) {
+		ctl_error("%s: %s", file, strerror(errno));
+		return CM_EXIT_NO;
+	}
+	int status = export_to(c, out);
+	if (fclose(out) && !status) {
+		ctl_error("%s: %s", file, strerror(errno));
+		status = CM_EXIT_NO;
+	}
+	if (status)
+		unlink(file);
+	return status;
 }
 
 static int export(const struct ctl *c)
 {
-	return c->json ? list(c) : for_each(c, export_line, NULL);
+	if (c->n_args)
+		return export_file(c, c->args[0]);
+	return c->json ? list(c) : export_to(c, stdout);
 }
 
 #define REASON                                                                                     \
 	{                                                                                          \
 		"reason", "TEXT", "why; kept with each, and shown by check"                        \
 	}
+#define UNTIL                                                                                      \
+	{                                                                                          \
+		"until", "DATE", "they end by themselves then (2026-03-31)"                        \
+	}
 #define PATTERNS                                                                                   \
 	"A pattern is an address, a domain (with its subdomains) or *@domain (without them).\n"    \
 	"It holds for every campaign. What was acknowledged is never followed by a mail, but "     \
 	"for\n"                                                                                    \
 	"one that was in transmission before, and the answer names that one."
+#define LISTS                                                                                      \
+	"One pattern a line, or CSV with a first line that names the columns: pattern (or "        \
+	"email,\n"                                                                                 \
+	"address, domain), and, if they are there, reason, evidence, source, since, until. What\n" \
+	"is on the list already stays as it is: an import takes nobody off."
 
 const struct ctl_command ctl_commands_suppress[] = {
-	{ "suppress add", "PATTERN...", 1, -1, "never write to these again", add, 0, { REASON },
-		PATTERNS },
+	{ "suppress add", "PATTERN...", 1, -1, "never write to these again", ctl_suppress_add, 0,
+		{ REASON, { "evidence", "TEXT", "what was said or seen" }, UNTIL }, PATTERNS },
 	{ "suppress remove", "PATTERN", 1, 1, "take one off the list; needs --reason", remove_it, 0,
 		{ { "reason", "TEXT", "why; it is logged" } }, NULL },
 	{ "suppress check", "ADDRESS", 1, 1, "is it suppressed, and by what (exit 1: no)", check, 0,
 		{ { 0 } }, NULL },
 	{ "suppress list", "", 0, 0, "the whole list", list, 0, { { 0 } }, NULL },
-	{ "suppress import", "FILE", 1, 1, "add a file of patterns, one a line (- : input)", import,
-		0, { REASON }, PATTERNS },
-	{ "suppress export", "", 0, 0, "the patterns, one a line", export, 0, { { 0 } }, NULL },
+	{ "suppress import", "FILE", 1, 1, "add a list or a CSV file of patterns (- : input)",
+		ctl_suppress_import, 0, { REASON, UNTIL }, LISTS },
+	{ "suppress export", "[FILE]", 0, 1, "the list as CSV, for suppress import", export, 0,
+		{ { 0 } }, "FILE must not be there yet; it is for its owner's eyes only." },
 	{ 0 },
 };

@@ -11,6 +11,8 @@
 #include "coldmail/log.h"
 #include "coldmail/str.h"
 
+#define NOTE_MAX 1000 /* bytes of a reason, an evidence or a source */
+
 /* RAW in its canonical form, in A; NULL with *RET_WHY. */
 static const char *pattern_of(struct mem_arena *a, const char *raw, const char **ret_why)
 {
@@ -51,10 +53,63 @@ static void add_problem(cJSON *problems, int index, const char *raw, const char 
 	free(shown);
 }
 
+/* ITEM's text NAME, else the call's; at most NOTE_MAX bytes of it. NULL: neither. */
+static const char *note_of(
+	struct mem_arena *a, const struct ops_call *c, const cJSON *item, const char *name)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, name));
+
+	if (str_is_empty(text))
+		text = ops_text(c, name);
+	return text ? mem_arena_ndup(a, text, str_utf8_cut(text, strlen(text), NOTE_MAX)) : NULL;
+}
+
+/* When it ends, in *RET; 0: it does not. NULL, or what is wrong. */
+static const char *read_until(const char *text, int64_t now_ms, int64_t *ret)
+{
+	if (str_is_empty(text))
+		return NULL;
+	if (!clock_parse_stamp(text, ret) || *ret <= 0)
+		return "until: a time was expected, such as 2026-03-31 or 2026-03-31T12:00:00Z";
+	return *ret <= now_ms ? "it has ended: until is a time to come" : NULL;
+}
+
+/* A list from elsewhere may say since when, in whatever form: what cannot be read is now. */
+static int64_t since_of(const cJSON *item, int64_t now_ms)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "at"));
+	int64_t ms;
+
+	return text && clock_parse_stamp(text, &ms) && ms > 0 && ms < now_ms ? ms : now_ms;
+}
+
+/* ITEM is a pattern, or {pattern, reason, evidence, source, at, until}. NULL, or what is wrong. */
+static const char *read_entry(struct mem_arena *a, const struct ops_call *c, const cJSON *item,
+	const char *raw, struct store_suppression *ret)
+{
+	const char *why = NULL, *pattern = pattern_of(a, raw, &why);
+	const int64_t now_ms = clock_wall_ms();
+	int64_t until_ms = 0;
+
+	if (pattern)
+		why = read_until(note_of(a, c, item, "until"), now_ms, &until_ms);
+	if (why)
+		return why;
+	const char *reason = note_of(a, c, item, "reason"), *source = note_of(a, c, item, "source");
+	*ret = (struct store_suppression){
+		.pattern = pattern,
+		.reason = reason ? reason : "operator",
+		.evidence = note_of(a, c, item, "evidence"),
+		.source = source ? source : "operator",
+		.at_ms = since_of(item, now_ms),
+		.until_ms = until_ms,
+	};
+	return NULL;
+}
+
 static void suppress_add(struct ops_call *c)
 {
 	const cJSON *list = ops_list(c, "patterns"), *item;
-	const char *reason = ops_text(c, "reason"), *source = ops_text(c, "source");
 
 	if (cJSON_GetArraySize(list) > OPS_PAGE_MAX) {
 		ops_fail(c, CM_EXIT_USAGE, "at most %d patterns at a time were expected",
@@ -70,18 +125,16 @@ static void suppress_add(struct ops_call *c)
 	cJSON *problems = cJSON_AddArrayToObject(c->out, "problems");
 	cJSON_ArrayForEach(item, list)
 	{
-		const char *raw = cJSON_IsString(item) ? item->valuestring : "";
-		const char *why = NULL, *pattern = pattern_of(&r->arena, raw, &why);
+		const cJSON *pattern = cJSON_IsObject(item)
+					       ? cJSON_GetObjectItemCaseSensitive(item, "pattern")
+					       : item;
+		const char *raw = cJSON_IsString(pattern) ? pattern->valuestring : "";
+		const char *why = read_entry(&r->arena, c, item, raw, &v[r->u.suppress.n]);
 
-		if (pattern)
-			v[r->u.suppress.n++] = (struct store_suppression){
-				.pattern = pattern,
-				.reason = mem_arena_dup(&r->arena, reason ? reason : "operator"),
-				.source = mem_arena_dup(&r->arena, source ? source : "operator"),
-				.at_ms = clock_wall_ms(),
-			};
-		else
+		if (why)
 			add_problem(problems, index, raw, why);
+		else
+			r->u.suppress.n++;
 		index++;
 	}
 	r->u.suppress.v = v;
@@ -97,23 +150,27 @@ static void on_remove(struct store_req *r)
 
 	if (!c || ops_fail_err(c, r->err, r->why))
 		return;
+	const char *pattern = r->u.suppress.v[0].pattern;
 	if (!r->u.suppress.n_new) {
-		ops_fail(c, CM_EXIT_NO, "%s is not on the list", r->u.suppress.v[0].pattern);
+		ops_fail(c, CM_EXIT_NO, "%s is not on the list%s%s", pattern,
+			strchr(pattern, '@') ? "; what covers it: coldmailctl suppress check " : "",
+			strchr(pattern, '@') ? pattern : "");
 		return;
 	}
 	if (!c->dry_run)
-		log_event(LOG_NOTICE, "suppress_remove",
-			LOG_S("pattern", r->u.suppress.v[0].pattern),
+		log_event(LOG_NOTICE, "suppress_remove", LOG_S("pattern", pattern),
 			LOG_S("reason", ops_text(c, "reason")));
 	cJSON *out = cJSON_CreateObject();
 	ops_json_whole(out, "removed", (int64_t)r->u.suppress.n_new);
-	cJSON_AddStringToObject(out, "pattern", r->u.suppress.v[0].pattern);
+	cJSON_AddStringToObject(out, "pattern", pattern);
 	ops_reply(c, out);
 }
 
+/* Whoever is named by address is meant, however the list knows it: links and `forget` write down the
+ * person. */
 static void suppress_remove(struct ops_call *c)
 {
-	char *canonical = NULL;
+	char *canonical = NULL, person[LEAD_PERSON];
 	const char *why = NULL;
 
 	if (str_is_empty(ops_text(c, "reason"))) {
@@ -125,16 +182,16 @@ static void suppress_remove(struct ops_call *c)
 		return;
 	}
 	struct store_req *r = store_req_new(STORE_SUPPRESS_REMOVE, on_remove, c->id, NULL);
-	r->u.suppress.v = mem_arena_get(&r->arena, sizeof *r->u.suppress.v);
-	r->u.suppress.v[0] = (struct store_suppression){
-		.pattern = mem_arena_dup(&r->arena, canonical),
-		.reason = mem_arena_dup(&r->arena, ops_text(c, "reason")),
-		.source = "operator",
-		.at_ms = clock_wall_ms(),
-	};
-	r->u.suppress.n = 1;
-	r->u.suppress.dry_run = c->dry_run;
+	struct store_suppression *v = mem_arena_get(&r->arena, 2 * sizeof *v);
+	v[r->u.suppress.n++].pattern = mem_arena_dup(&r->arena, canonical);
+	if (strchr(canonical, '@') && !str_starts(canonical, "*@")) {
+		store_person(canonical, person);
+		v[r->u.suppress.n++].pattern =
+			mem_arena_printf(&r->arena, LEAD_PERSON_PREFIX "%s", person);
+	}
 	free(canonical);
+	r->u.suppress.v = v;
+	r->u.suppress.dry_run = c->dry_run;
 	store_send(r);
 }
 
@@ -205,8 +262,8 @@ static void suppress_list(struct ops_call *c)
 
 const struct ops_command ops_cmd_suppress[] = {
 	{ "suppress/add", suppress_add, OPS_CHANGES,
-		{ { "patterns", OPS_LIST, true }, { "reason", OPS_TEXT },
-			{ "source", OPS_TEXT } } },
+		{ { "patterns", OPS_LIST, true }, { "reason", OPS_TEXT }, { "evidence", OPS_TEXT },
+			{ "source", OPS_TEXT }, { "until", OPS_TEXT } } },
 	{ "suppress/remove", suppress_remove, OPS_CHANGES,
 		{ { "pattern", OPS_TEXT, true }, { "reason", OPS_TEXT, true } } },
 	{ "suppress/check", suppress_check, 0, { { "address", OPS_TEXT, true } } },

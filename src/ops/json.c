@@ -139,7 +139,9 @@ cJSON *ops_json_suppression(const struct store_suppression *s)
 
 	add_text(o, "pattern", s->pattern);
 	add_text(o, "reason", s->reason);
+	add_text(o, "evidence", s->evidence);
 	add_text(o, "source", s->source);
 	ops_json_time(o, "at", s->at_ms);
+	ops_json_time(o, "until", s->until_ms);
 	return o;
 }

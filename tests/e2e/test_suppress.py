@@ -1,0 +1,159 @@
+"""The suppression list: what goes in, from whatever file, what is shown of it, how it comes out, and
+that nothing takes an entry off but `suppress remove`."""
+import csv
+import stat
+
+import pytest
+
+from daemon import ALI, Coldmail, campaign, mailbox
+from fake_smtp import FakeSmtp
+from test_ctl import run
+
+
+@pytest.fixture(name="coldmail")
+def make_coldmail(tmp_path):
+    return Coldmail(tmp_path, mailbox(ALI, 1), campaign())
+
+
+def entries(coldmail):
+    """{pattern: (reason, evidence, source, until)}"""
+    return {
+        e["pattern"]: (e["reason"], e["evidence"], e["source"], e["until"])
+        for e in coldmail.ctl("suppress", "list")
+    }
+
+
+def suppress_file(coldmail, name, data, *options, status=0):
+    file = coldmail.folder / name
+    file.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return coldmail.ctl("suppress", "import", str(file), *options, status=status)
+
+
+def test_a_plain_list(coldmail):
+    text = (
+        "\ufeff# asked us\r\n a@x.example \r\n\r\nY.example\n*@Z.example\n"
+        '"a,b"@q.example, with a note\nMünchen.example\nBob <bob@x.example>\n'
+    )
+    assert suppress_file(coldmail, "list", text, "--reason", "asked")["added"] == 6
+    assert set(entries(coldmail)) == {
+        "a@x.example", "y.example", "*@z.example", '"a,b"@q.example', "xn--mnchen-3ya.example",
+        "bob@x.example"}
+    source = str(coldmail.folder / "list")
+    assert entries(coldmail)["a@x.example"] == ("asked", "", source, None)
+    again = suppress_file(coldmail, "list", text)
+    assert (again["added"], again["known"]) == (0, 6)
+    assert entries(coldmail)["a@x.example"][0] == "asked"
+
+
+def test_lines_that_are_no_patterns_are_named(coldmail):
+    data = (b"a@x.example\nnot an address@\nK\xf6ln@x.example\n*.x.example\nc\0d@x.example\n"
+            b"b@x.example\n")
+    answer = suppress_file(coldmail, "list", data, status=1)
+    assert answer["added"] == 2
+    assert [p["line"] for p in answer["problems"]] == [2, 3, 4, 5]
+    told = run(coldmail, "suppress", "import", str(coldmail.folder / "list")).stdout
+    assert f"{coldmail.folder}/list:3: k\\xf6ln@x.example: not utf-8 text" in told.lower()
+    assert f"{coldmail.folder}/list:4: *.x.example: write the domain alone" in told
+
+
+def test_csv_of_other_people(coldmail):
+    text = (
+        'Name,"Email Address",Reason,created\n'
+        '"Ada, L.",Ada@X.example,"said ""no""\nby post",1741000000\n'
+        "Bob,bob@x.example\n"
+        "Eve,,spam,\n"
+        "Joe,joe@x.example,,2026-01-05T10:00:00Z\n"
+    )
+    answer = suppress_file(coldmail, "export.csv", text, "--reason", "old tool", status=1)
+    assert answer["added"] == 2
+    assert [p["line"] for p in answer["problems"]] == [4, 5]
+    listed = entries(coldmail)
+    assert listed["ada@x.example"][0] == 'said "no"\nby post'
+    assert listed["joe@x.example"][0] == "old tool"
+    since = {e["pattern"]: e["at"] for e in coldmail.ctl("suppress", "list")}
+    assert since["joe@x.example"] == "2026-01-05T10:00:00Z"
+    assert since["ada@x.example"] > since["joe@x.example"]
+
+
+def test_a_dry_run_changes_nothing_and_says_the_same(coldmail):
+    text = "a@x.example\nx@\nb.example\n"
+    would = suppress_file(coldmail, "list", text, "--dry-run", status=1)
+    assert not entries(coldmail)
+    did = suppress_file(coldmail, "list", text, status=1)
+    assert {k: would[k] for k in ("added", "known", "problems")} == {
+        k: did[k] for k in ("added", "known", "problems")}
+
+
+def test_an_export_is_imported_as_it_was(coldmail, tmp_path):
+    coldmail.ctl("suppress", "add", "a@x.example", "--reason", 'said "no", twice',
+                 "--evidence", "a letter,\nwith two lines")
+    coldmail.ctl("suppress", "add", "b.example", "--until", "2099-03-31")
+    coldmail.ctl("suppress", "add", "*@c.example", "person:" + "ab" * 16)
+    file = tmp_path / "list.csv"
+    assert run(coldmail, "suppress", "export", str(file)).returncode == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() == run(coldmail, "suppress", "export").stdout
+    with open(file, newline="", encoding="utf-8") as rows:
+        assert [r["pattern"] for r in csv.DictReader(rows)] == sorted(entries(coldmail))
+    other = Coldmail(tmp_path / "other", mailbox(ALI, 1), campaign())
+    answer = other.ctl("suppress", "import", str(file))
+    assert (answer["added"], answer["problems"]) == (4, [])
+    assert other.ctl("suppress", "list") == coldmail.ctl("suppress", "list")
+    over = run(coldmail, "suppress", "export", str(file))
+    assert over.returncode == 1 and "File exists" in over.stderr
+
+
+@pytest.mark.parametrize("until, told", [
+    ("soon", "until: a time was expected, such as 2026-03-31"),
+    ("2020-01-01", "it has ended"),
+])
+def test_an_end_that_is_none(coldmail, until, told):
+    done = run(coldmail, "suppress", "add", "x.example", "--until", until)
+    assert done.returncode == 1 and told in done.stdout
+    assert not entries(coldmail)
+
+
+def test_an_import_shortens_nothing(coldmail):
+    coldmail.ctl("suppress", "add", "for-good.example", "--reason", "asked")
+    coldmail.ctl("suppress", "add", "long.example", "--until", "2099-03-31")
+    coldmail.ctl("suppress", "add", "short.example", "--until", "2098-03-31")
+    text = ("pattern,reason,until\nfor-good.example,dead,2099-01-01\nlong.example,dead,2099-01-01\n"
+            "short.example,asked,\n")
+    answer = suppress_file(coldmail, "list.csv", text)
+    assert (answer["added"], answer["known"]) == (1, 2)
+    assert {p: e[3] for p, e in entries(coldmail).items()} == {
+        "for-good.example": None, "long.example": "2099-03-31T00:00:00Z", "short.example": None}
+
+
+def test_check_shows_what_was_said_and_which_entry_it_is(coldmail):
+    coldmail.ctl("suppress", "add", "x.example", "--reason", "no business there",
+                 "--evidence", "board of 4 March", "--until", "2099-03-31")
+    done = run(coldmail, "suppress", "check", "Bob@Sub.X.example")
+    assert done.returncode == 0
+    for said in ("x.example", "no business there: board of 4 March", "operator", "2099-03-31"):
+        assert said in done.stdout
+    [by] = coldmail.ctl("suppress", "check", "bob@sub.x.example")["by"]
+    assert (by["pattern"], by["evidence"]) == ("x.example", "board of 4 March")
+    done = run(coldmail, "suppress", "remove", "bob@sub.x.example", "--reason", "x")
+    assert done.returncode == 1 and "suppress check bob@sub.x.example" in done.stderr
+
+
+def test_who_is_removed_by_address_is_removed_as_a_person_too(coldmail):
+    coldmail.import_leads(["bob@x.example"])
+    [person] = coldmail.rows("SELECT person FROM leads")[0]
+    coldmail.ctl("suppress", "add", f"person:{person}")
+    assert coldmail.ctl("suppress", "check", "Bob@X.example")["suppressed"]
+    removed = coldmail.ctl("suppress", "remove", "Bob@X.example", "--reason", "asked to be back")
+    assert removed["removed"] == 1
+    assert not entries(coldmail)
+
+
+def test_a_refused_recipient_is_there_with_what_the_server_said(tmp_path):
+    rules = ["on rcpt do reply 550 5.1.1 <ada@take.example>: no such user here"]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(["ada@take.example"])
+        coldmail.run_until_idle()
+        [by] = coldmail.ctl("suppress", "check", "ada@take.example")["by"]
+        assert by["reason"] == "bounced" and by["evidence"].startswith("550 5.1.1 ")
+        assert by["source"] == coldmail.rows("SELECT _id FROM attempts WHERE slot = 0")[0][0]
