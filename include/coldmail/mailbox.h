@@ -11,6 +11,7 @@
 
 #include "coldmail/clock.h"
 #include "coldmail/conf.h"
+#include "coldmail/store.h"
 
 /* READY may send; THROTTLED and TLS failed and try again by themselves; BLOCKED by the provider, tries
  * again after a day, or when an operator says so; AUTH: the login is refused, waits for an operator
@@ -54,10 +55,15 @@ struct mailbox_past {
 	const int64_t *at_ms; /* of the last MAILBOX_PAST_MS, oldest first */
 	size_t n;
 	int64_t first_ms, last_ms; /* the oldest and the newest ever; 0: none */
+	const struct store_mailbox *kept; /* what mailbox_kept() said last; NULL: nothing yet */
 };
 /* A mailbox has no room before it was told its past once. */
 void mailbox_history(struct mailbox *m, const struct mailbox_past *past);
 bool mailbox_has_history(const struct mailbox *m);
+/* What a restart must not forget; strings are borrowed until the next turn. FN is called whenever
+ * that has become something else. */
+struct store_mailbox mailbox_kept(const struct mailbox *m);
+void mailbox_on_change(void (*fn)(struct mailbox *m));
 
 /* ---- may it send ------------------------------------------------------------------------------ */
 

@@ -118,6 +118,7 @@ struct store_lead_to {
 	X(SUPPRESS_ADD, W)                                                                         \
 	X(SUPPRESS_REMOVE, W)                                                                      \
 	X(CONTROL_SET, W)                                                                          \
+	X(MAILBOX_SET, W)                                                                          \
 	X(RESOLVE, W)                                                                              \
 	X(SEAL, R)                                                                                 \
 	X(OPEN_ATTEMPTS, R)                                                                        \
@@ -194,6 +195,17 @@ struct store_voids {
 	size_t voided; /* certainly not sent */
 	size_t transmitting; /* slot already taken: may be sent */
 	const char **taken; /* "KEY#n" of those, in the arena */
+};
+
+/* What a restart must not forget of a mailbox; each as coldmail/mailbox.h has it. */
+struct store_mailbox {
+	const char *state, *why;
+	int64_t until_ms; /* wall; CLOCK_NEVER_MS: without an end */
+	int64_t backoff_ms;
+	int refused_logins;
+	int lowered; /* what its provider took in a day; 0: nothing is known */
+	int64_t lowered_until_ms;
+	int64_t back_ms; /* when it came back from a block; 0: never */
 };
 
 /* Leads that are due to be sent from one mailbox and no other, which their campaign does not have. */
@@ -395,6 +407,10 @@ struct store_req {
 			const char *void_campaign, *void_mailbox; /* NULL: none; "*": all */
 			struct store_voids voids;
 		} control;
+		struct { /* MAILBOX_SET: in the place of what was remembered of it */
+			const char *address;
+			struct store_mailbox kept;
+		} mailbox;
 		struct
 		{ /* RESOLVE: an uncertain KEY#n becomes sent or not_sent (a READY row again).
 		            CM_ENOENT: no such attempt; CM_ESTATE: it is not uncertain */
@@ -430,6 +446,7 @@ struct store_req {
 			int64_t *at_ms;
 			size_t n;
 			int64_t first_ms, last_ms; /* oldest and newest ever; 0: none */
+			const struct store_mailbox *kept; /* what MAILBOX_SET left; NULL: nothing */
 		} use;
 		struct {
 			struct store_tally *v;

@@ -196,6 +196,7 @@ int flow_init(const struct flow_conf *fc)
 	flow.controls = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
 	flow.items = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, item_free);
 	flow_senders_init();
+	flow_mailboxes_init();
 	for (size_t i = 0; i <= FLOW_STAGE_GIVE_BACK; i++)
 		list_init(&flow.stages[i]);
 	flow_store_init();

@@ -123,7 +123,9 @@ struct flow_sender {
 	int64_t more_links_ms; /* boot: its server took fewer than configured, no more before */
 	struct mail_oauth *oauth; /* a reference; NULL: none, or not needed yet */
 	const struct conf *oauth_conf; /* owned reference: what oauth was made of */
-	bool asking; /* what it sent in the last 24 h: never twice, it would count twice */
+	bool asking; /* for its past: never twice, it would count twice */
+	bool unkept; /* the store is to be told how it is */
+	bool keeping; /* it is being told */
 	bool claiming;
 	size_t rotor; /* whose turn it is */
 };
@@ -203,9 +205,14 @@ void flow_store_seal_soon(void);
 /* A write failed because of the store: nothing new starts until it answers again. */
 void flow_store_failed(int err, const char *why);
 bool flow_err_is_store(int err);
+
+/* ---- mailboxes.c ------------------------------------------------------------------------------- */
+
+void flow_mailboxes_init(void);
 /* A mailbox sends nothing before the ledger has told what it sent; and that is not settled before
  * recovery is over. */
-void flow_store_ask_histories(void);
+void flow_mailboxes_ask(void);
+void flow_mailboxes_keep(void); /* the store is back: what it did not take */
 
 /* ---- stages ------------------------------------------------------------------------------------ */
 

@@ -12,9 +12,6 @@
 #include "coldmail/log.h"
 #include "coldmail/mem.h"
 
-/* All slots of a day, whatever the limit was when they were taken. */
-#define DAY_SLOTS_MAX INT32_MAX
-
 /* While tries are made the seal is renewed so often at most, and so soon after one that a reservation and
  * its slot need one renewal. */
 #define SEAL_EVERY_MS CLOCK_SECOND_MS
@@ -61,7 +58,8 @@ static void on_ping(struct store_req *r)
 		return;
 	}
 	store_is_up();
-	flow_store_ask_histories();
+	flow_mailboxes_ask();
+	flow_mailboxes_keep();
 	flow_recover_redo();
 	flow_record_redo();
 	flow_sched_soon();
@@ -134,41 +132,10 @@ void flow_store_seal_soon(void)
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-static void on_use(struct store_req *r)
-{
-	struct flow_sender *s = flow_sender_get(r->u.use.mailbox);
-
-	s->asking = false;
-	if (r->err)
-		flow_store_failed(r->err, r->why);
-	else
-		mailbox_history(s->mailbox, &(struct mailbox_past){ .at_ms = r->u.use.at_ms,
-						    .n = r->u.use.n,
-						    .first_ms = r->u.use.first_ms,
-						    .last_ms = r->u.use.last_ms });
-	flow_sched_soon();
-}
-
-void flow_store_ask_histories(void)
-{
-	for (guint i = 0; flow.ready && i < flow.senders->len; i++) {
-		struct flow_sender *s = flow.senders->pdata[i];
-
-		if (s->asking || mailbox_has_history(s->mailbox))
-			continue;
-		struct store_req *r = store_req_new(STORE_MAILBOX_USE, on_use, 0, NULL);
-		r->u.use.mailbox = mem_arena_dup(&r->arena, s->address);
-		r->u.use.since_ms = clock_wall_ms() - MAILBOX_PAST_MS;
-		r->u.use.max = DAY_SLOTS_MAX;
-		s->asking = true;
-		store_send(r);
-	}
-}
-
 static void recovered(void)
 {
 	flow.ready = true;
-	flow_store_ask_histories();
+	flow_mailboxes_ask();
 	log_event(LOG_INFO, "ready", LOG_I("campaigns", flow.plan->conf->n_campaigns),
 		LOG_I("mailboxes", flow.plan->conf->n_mailboxes));
 	flow_sched_soon();

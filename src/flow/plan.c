@@ -203,7 +203,7 @@ void flow_reload(const struct conf *c)
 	mailbox_configure(c);
 	flow_verify_configure(c);
 	apply();
-	flow_store_ask_histories();
+	flow_mailboxes_ask();
 	flow_senders_reconfigure();
 	flow_plan_unref(old);
 	flow_sched_soon();

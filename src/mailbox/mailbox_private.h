@@ -35,6 +35,7 @@ struct mailbox {
 	int refused_logins; /* in a row */
 	bool is_proven; /* a mail went out since it failed last */
 	bool has_history; /* mailbox_history() was called */
+	bool is_resumed; /* before that */
 };
 
 /* state.c */
@@ -44,6 +45,8 @@ void mailbox_state_leave(struct mailbox *m); /* it ends */
 /* What ends by itself, ends. */
 void mailbox_state_wake(struct mailbox *m);
 void mailbox_state_set_removed(struct mailbox *m, bool is_removed);
+/* Takes over what an earlier process kept. */
+void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept);
 /* Why it is not READY; "" when it is. */
 const char *mailbox_state_why(const struct mailbox *m);
 /* When its state ends, on the wall clock; CLOCK_NEVER_MS: not by itself. */

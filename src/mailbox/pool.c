@@ -110,6 +110,8 @@ void mailbox_history(struct mailbox *m, const struct mailbox_past *past)
 		mailbox_pace_add(&m->pace, past->at_ms[i]);
 	if (past->first_ms)
 		m->cap.first_ms = past->first_ms;
+	if (past->kept && !m->is_resumed)
+		mailbox_state_recall(m, past->kept);
 }
 
 bool mailbox_has_history(const struct mailbox *m)

@@ -22,6 +22,7 @@
 #define LOWERED_MS (7 * CLOCK_DAY_MS)
 
 static struct list lists[MAILBOX_REMOVED + 1];
+static void (*on_change)(struct mailbox *m);
 
 static const char *const state_names[] = {
 #define X(name, text, gate) [MAILBOX_##name] = text,
@@ -151,6 +152,12 @@ int64_t mailbox_state_until(const struct mailbox *m)
 	return clock_wall_ms() + m->until_ms - clock_boot_ms();
 }
 
+static void changed(struct mailbox *m)
+{
+	if (on_change)
+		on_change(m);
+}
+
 /* FOR_MS: CLOCK_NEVER_MS lasts until somebody ends it. */
 static void set_health(struct mailbox *m, enum mailbox_state to, int64_t for_ms, const char *why)
 {
@@ -162,6 +169,7 @@ static void set_health(struct mailbox *m, enum mailbox_state to, int64_t for_ms,
 	free(m->why);
 	m->why = to == MAILBOX_READY ? NULL : xstrdup(why);
 	move(m, why);
+	changed(m);
 }
 
 void mailbox_state_wake(struct mailbox *m)
@@ -269,9 +277,12 @@ void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why)
 
 void mailbox_succeed(struct mailbox *m)
 {
+	if (m->is_proven)
+		return;
 	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
 	m->refused_logins = 0;
 	m->is_proven = true;
+	changed(m);
 }
 
 /* ---- what somebody here wants ----------------------------------------------------------------- */
@@ -290,12 +301,68 @@ void mailbox_resume(struct mailbox *m)
 	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
 	m->refused_logins = 0;
 	m->cap.lowered = 0;
-	if (m->health != MAILBOX_READY)
-		set_health(m, MAILBOX_READY, CLOCK_NEVER_MS, "resumed by an operator");
+	m->is_resumed = !m->has_history;
+	set_health(m, MAILBOX_READY, CLOCK_NEVER_MS, "resumed by an operator");
 }
 
 void mailbox_state_set_removed(struct mailbox *m, bool is_removed)
 {
 	m->is_removed = is_removed;
 	move(m, is_removed ? "not configured any more" : "configured again");
+}
+
+/* ---- what is remembered ----------------------------------------------------------------------- */
+
+void mailbox_on_change(void (*fn)(struct mailbox *m))
+{
+	on_change = fn;
+}
+
+struct store_mailbox mailbox_kept(const struct mailbox *m)
+{
+	bool ends = m->until_ms != CLOCK_NEVER_MS;
+
+	return (struct store_mailbox){
+		.state = state_names[m->health],
+		.why = m->why ? m->why : "",
+		.until_ms = ends ? clock_wall_ms() + m->until_ms - clock_boot_ms() : CLOCK_NEVER_MS,
+		.backoff_ms = m->backoff_ms,
+		.refused_logins = m->refused_logins,
+		.lowered = m->cap.lowered,
+		.lowered_until_ms = m->cap.lowered_until_ms,
+		.back_ms = m->cap.back_ms,
+	};
+}
+
+static int64_t within(int64_t ms, int64_t least, int64_t most)
+{
+	return ms < least ? least : ms > most ? most : ms;
+}
+
+/* How long a state of an earlier process still lasts. Whatever the clock did meanwhile, or the row
+ * says, it is not longer than such a state ever is. */
+static int64_t time_left(enum mailbox_state s, int64_t until_ms)
+{
+	if (s == MAILBOX_AUTH && until_ms == CLOCK_NEVER_MS)
+		return CLOCK_NEVER_MS;
+	int64_t left = until_ms == CLOCK_NEVER_MS ? BLOCKED_MS : until_ms - clock_wall_ms();
+	return within(left, 0, BLOCKED_MS);
+}
+
+void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept)
+{
+	int64_t now = clock_wall_ms();
+	enum mailbox_state s = MAILBOX_READY;
+
+	m->backoff_ms = within(kept->backoff_ms, MAILBOX_BACKOFF_FIRST_MS, MAILBOX_BACKOFF_MAX_MS);
+	m->refused_logins = kept->refused_logins;
+	m->cap.lowered = kept->lowered;
+	m->cap.lowered_until_ms = within(kept->lowered_until_ms, 0, now + LOWERED_MS);
+	m->cap.back_ms = within(kept->back_ms, 0, now);
+	for (enum mailbox_state k = MAILBOX_THROTTLED; k < MAILBOX_PAUSED; k++)
+		if (str_eq(state_names[k], kept->state))
+			s = k;
+	m->is_proven = s == MAILBOX_READY && m->backoff_ms == MAILBOX_BACKOFF_FIRST_MS;
+	if (s != MAILBOX_READY)
+		set_health(m, s, time_left(s, kept->until_ms), kept->why);
 }

@@ -47,36 +47,6 @@ int store_op_sends(struct store_db *db, struct store_req *r)
 	return CM_OK;
 }
 
-static int64_t newest_use(struct store_db *db, const char *mailbox)
-{
-	return store_db_int(
-		db, 0, STORE_SQL_MAILBOX_USE, SQL_T(mailbox), SQL_I(INT64_MIN), SQL_I(1));
-}
-
-int store_op_mailbox_use(struct store_db *db, struct store_req *r)
-{
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_MAILBOX_USE, SQL_T(r->u.use.mailbox),
-		SQL_I(r->u.use.since_ms), SQL_I(r->u.use.max));
-	int64_t *v = NULL;
-	size_t n = 0;
-
-	for (bool more = st; more; more = store_db_next(db, st)) {
-		v = store_grown(&r->arena, v, n, sizeof *v);
-		v[n++] = sqlite3_column_int64(st, 0);
-	}
-	for (size_t i = 0; i < n / 2; i++) {
-		int64_t newer = v[i];
-
-		v[i] = v[n - 1 - i];
-		v[n - 1 - i] = newer;
-	}
-	r->u.use.at_ms = v;
-	r->u.use.n = n;
-	r->u.use.first_ms = store_db_int(db, 0, STORE_SQL_MAILBOX_FIRST, SQL_T(r->u.use.mailbox));
-	r->u.use.last_ms = n ? v[n - 1] : newest_use(db, r->u.use.mailbox);
-	return CM_OK;
-}
-
 /* ---- controls, tally, what is due --------------------------------------------------------------- */
 
 int store_op_controls(struct store_db *db, struct store_req *r)

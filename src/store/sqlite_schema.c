@@ -79,9 +79,14 @@ static const char schema_2[] =
 "ALTER TABLE do_not_contact ADD COLUMN evidence TEXT;"
 "ALTER TABLE do_not_contact ADD COLUMN until INTEGER;";
 
+static const char schema_3[] =
+"CREATE TABLE mailboxes (_id TEXT PRIMARY KEY NOT NULL, state TEXT, why TEXT, until INTEGER,"
+" backoff INTEGER, refused_logins INTEGER, lowered INTEGER, lowered_until INTEGER,"
+" back_at INTEGER, updated_at INTEGER) WITHOUT ROWID;";
+
 /* clang-format on */
 
-const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 } };
+const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

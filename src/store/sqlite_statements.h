@@ -227,6 +227,15 @@
 		" = ?1 AND at >= ?2 UNION ALL SELECT a.at FROM attempts a WHERE a.state ="         \
 		" 'reserved' AND a.mailbox = ?1 AND a.at >= ?2 AND NOT EXISTS (SELECT 1 FROM"      \
 		" attempts s WHERE s._id = a._id || '!') ORDER BY 1 DESC LIMIT ?3")                \
+	X(MAILBOX_PUT, NONE, "INSERT INTO mailboxes (_id, state, why, until, backoff,"             \
+		" refused_logins, lowered, lowered_until, back_at, updated_at) VALUES (?1, ?2, ?3,"  \
+		" ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (_id) DO UPDATE SET state ="             \
+		" excluded.state, why = excluded.why, until = excluded.until, backoff ="            \
+		" excluded.backoff, refused_logins = excluded.refused_logins, lowered ="            \
+		" excluded.lowered, lowered_until = excluded.lowered_until, back_at ="              \
+		" excluded.back_at, updated_at = excluded.updated_at")                              \
+	X(MAILBOX_GET, SEEK, "SELECT state, why, until, backoff, refused_logins, lowered,"         \
+		" lowered_until, back_at FROM mailboxes WHERE _id = ?1")                            \
 	X(MAILBOX_FIRST, SEEK, "SELECT at FROM attempts WHERE state = 'transmitting' AND mailbox"  \
 		" = ?1 AND typeof(at) = 'integer' ORDER BY at LIMIT 1")                            \
 	X(SENDS, PAGE, STORE_ATTEMPT_FROM "WHERE a.slot = 0 AND (a.at, a._id) < (?1, ?2) AND"      \

@@ -64,6 +64,7 @@ static const struct op ops[] = {
 	OP(SUPPRESS_ADD, suppress_add),
 	OP(SUPPRESS_REMOVE, suppress_remove),
 	OP(CONTROL_SET, control_set),
+	OP(MAILBOX_SET, mailbox_set),
 	OP(RESOLVE, resolve),
 	OP(SEAL, seal),
 	OP(OPEN_ATTEMPTS, open_attempts),

@@ -4,7 +4,7 @@
  * Runs on: lane. Nothing outside of src/store includes this, but for its tests.
  *
  * Times are stored as INTEGER milliseconds since 1970 (UTC), in every column whose name ends in
- * _at, and in at, due, until and date; INT64_MAX stands for never.
+ * _at, and in at, due, until, lowered_until and date; INT64_MAX stands for never.
  */
 #pragma once
 
@@ -182,10 +182,12 @@ store_op_fn store_op_draft, store_op_reserve, store_op_slot, store_op_outcome, s
 store_op_fn store_op_seal;
 /* sqlite_facts.c */
 store_op_fn store_op_suppress_add, store_op_suppress_remove, store_op_control_set;
+/* sqlite_mailbox.c */
+store_op_fn store_op_mailbox_set, store_op_mailbox_use;
 /* sqlite_reads.c */
-store_op_fn store_op_open_attempts, store_op_controls, store_op_mailbox_use, store_op_tally,
-	store_op_lead_get, store_op_lead_list, store_op_sends, store_op_suppress_check,
-	store_op_suppress_list, store_op_next_due;
+store_op_fn store_op_open_attempts, store_op_controls, store_op_tally, store_op_lead_get,
+	store_op_lead_list, store_op_sends, store_op_suppress_check, store_op_suppress_list,
+	store_op_next_due;
 
 /* Where a lead goes (sqlite_leads.c). CLAIM: only when it is in flight by that claim; "": by any;
  * NULL: from any state. False: it is not. */

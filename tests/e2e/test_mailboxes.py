@@ -89,3 +89,33 @@ def test_mailboxes_share_by_what_they_have_left(tmp_path):
             coldmail.wait_sent(i)
         sent = {m: len(times) for m, times in slots(coldmail).items()}
         assert sent == {ALI: 10, BEA: 5}
+
+
+def test_case_40_a_restart_remembers_what_a_server_said(tmp_path):
+    """A backoff goes on where it was, and a mailbox that a restart finds silent says why."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on connect do reply 421 Not now then drop"]) as server:
+        with Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+            coldmail.import_leads(addresses(1))
+            coldmail.start()
+            coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'throttled'", 1)
+            for end in (coldmail.kill, coldmail.stop):
+                end()
+                coldmail.start()
+                gate = coldmail.ctl("why", ALI)[0]
+                assert gate["reason"] == "mailbox_throttled" and gate["value"] == "Not now"
+            assert coldmail.stop() == 0
+            assert server.summary()["connections"] == 1
+            # The next one is twice as long, not the first again.
+            assert coldmail.count("SELECT backoff FROM mailboxes") == 2 * 60 * 1000
+
+
+def test_resume_ends_what_a_server_did(tmp_path):
+    """At once, and for good: nothing of it is remembered."""
+    with FakeSmtp(tmp_path / "smtp", rules=["on connect times 1 do reply 421 No then drop"]) as server:
+        with Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
+            coldmail.import_leads(addresses(3))
+            coldmail.start()
+            coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'throttled'", 1)
+            coldmail.ctl("resume", "mailbox", ALI)
+            coldmail.wait_sent(3)
+            coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'ready'", 1)

@@ -653,44 +653,6 @@ END_TEST
 
 /* ---- what is read of the ledger ----------------------------------------------------------------- */
 
-START_TEST(a_mailbox_counts_its_slots)
-{
-	struct store_req *r = rig_new(STORE_MAILBOX_USE);
-
-	for (int i = 0; i < 5; i++) {
-		char email[32];
-
-		snprintf(email, sizeof email, "bob%d@x.com", i);
-		rig.now_ms = NOW + i * 1000;
-		struct rig_step s = rig_reserved(email);
-		if (i == 1) { /* void: it did not use the mailbox */
-			rig_ok(rig_ask(rig_void_new(&s, 1, "x")));
-			rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_RELEASED));
-			rig_ok(rig_act(s.lead.email, STORE_LEAD_HOLD, LEAD_REASON_OPERATOR));
-		} else if (i < 4) {
-			rig_ok(rig_slot(&s, 1));
-			rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_SENT));
-		}
-	}
-	r->u.use.mailbox = MAILBOX;
-	r->u.use.since_ms = NOW + 1;
-	r->u.use.max = 2;
-	r = rig_ask(r);
-	rig_ok(r);
-	ck_assert_uint_eq(r->u.use.n, 2);
-	ck_assert_int_eq(r->u.use.at_ms[0], NOW + 3000);
-	ck_assert_int_eq(r->u.use.at_ms[1], NOW + 4000);
-	ck_assert_int_eq(r->u.use.last_ms, NOW + 4000);
-	r = rig_new(STORE_MAILBOX_USE);
-	r->u.use.mailbox = MAILBOX;
-	r->u.use.since_ms = NOW + CLOCK_DAY_MS;
-	r->u.use.max = 100;
-	r = rig_ask(r);
-	ck_assert_uint_eq(r->u.use.n, 0);
-	ck_assert_int_eq(r->u.use.last_ms, NOW + 4000);
-}
-END_TEST
-
 START_TEST(sends_come_newest_first)
 {
 	struct store_req *r = rig_new(STORE_SENDS);
@@ -761,7 +723,6 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, resolved_as_not_sent_it_is_due_again);
 	tcase_add_test(t, resolved_as_sent_it_goes_on);
 	tcase_add_test(t, resolving_does_not_call_back_who_said_no);
-	tcase_add_test(t, a_mailbox_counts_its_slots);
 	tcase_add_test(t, sends_come_newest_first);
 	suite_add_tcase(s, t);
 	return s;

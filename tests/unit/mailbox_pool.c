@@ -190,6 +190,90 @@ START_TEST(a_mailbox_that_comes_back_is_what_it_was)
 }
 END_TEST
 
+/* ---- a restart --------------------------------------------------------------------------------- */
+
+static void restart(const struct store_mailbox *kept)
+{
+	mailbox_done_all();
+	configure(20);
+	mailbox_history(m, &(struct mailbox_past){ .kept = kept });
+}
+
+START_TEST(case_40_a_restart_goes_on_where_it_was)
+{
+	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "550 blocked");
+	struct store_mailbox kept = mailbox_kept(m);
+	kept.why = "550 blocked"; /* what was borrowed ends with the mailbox */
+	clock_skip_ms(5 * CLOCK_HOUR_MS);
+	restart(&kept);
+	expect_closed("mailbox_blocked", 19 * CLOCK_HOUR_MS);
+	ck_assert_str_eq(mailbox_info(m).why, "550 blocked");
+	/* It ended while nothing ran: it begins again small all the same. */
+	clock_skip_ms(20 * CLOCK_HOUR_MS);
+	restart(&kept);
+	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+	ck_assert_int_eq(mailbox_info(m).cap, 3);
+}
+END_TEST
+
+START_TEST(a_restart_is_no_new_try_for_a_login)
+{
+	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	struct store_mailbox kept = mailbox_kept(m);
+	kept.why = "535 no";
+	restart(&kept);
+	clock_skip_ms(CLOCK_MINUTE_MS);
+	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
+	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	kept = mailbox_kept(m);
+	kept.why = "535 no";
+	restart(&kept);
+	expect_closed("mailbox_auth", CLOCK_NEVER_MS);
+}
+END_TEST
+
+START_TEST(whatever_was_kept_ends)
+{
+	static const char *const states[] = { "ready", "throttled", "blocked", "auth", "tls",
+		"paused", "removed", "", "x" };
+	static const int64_t times[] = { INT64_MIN, -1, 0, 1, INT64_MAX - 1, INT64_MAX };
+
+	for (size_t s = 0; s < sizeof states / sizeof *states; s++)
+		for (size_t t = 0; t < sizeof times / sizeof *times; t++) {
+			const struct store_mailbox kept = { .state = states[s],
+				.why = "",
+				.until_ms = times[t],
+				.backoff_ms = times[t],
+				.refused_logins = INT32_MAX,
+				.lowered = INT32_MAX,
+				.lowered_until_ms = times[t],
+				.back_ms = times[t] };
+
+			restart(&kept);
+			clock_skip_ms(CLOCK_DAY_MS);
+			if (s == 3 && times[t] == CLOCK_NEVER_MS)
+				expect_closed("mailbox_auth", CLOCK_NEVER_MS);
+			else
+				ck_assert_uint_ge(mailbox_room(m, NULL, NULL), 1);
+			mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421");
+		}
+}
+END_TEST
+
+START_TEST(a_resume_before_the_past_is_known_holds)
+{
+	const struct store_mailbox kept = {
+		.state = "auth", .why = "", .until_ms = CLOCK_NEVER_MS
+	};
+
+	mailbox_done_all();
+	configure(20);
+	mailbox_resume(m);
+	mailbox_history(m, &(struct mailbox_past){ .kept = &kept });
+	ck_assert_uint_ge(mailbox_room(m, NULL, NULL), 1);
+}
+END_TEST
+
 /* ---- whose turn -------------------------------------------------------------------------------- */
 
 START_TEST(the_one_with_more_of_its_day_left_goes_first)
@@ -227,6 +311,10 @@ int main(void)
 	tcase_add_test(t, after_a_block_a_mailbox_begins_again_small);
 	tcase_add_test(t, a_pause_outlives_what_it_covers);
 	tcase_add_test(t, a_mailbox_that_comes_back_is_what_it_was);
+	tcase_add_test(t, case_40_a_restart_goes_on_where_it_was);
+	tcase_add_test(t, a_restart_is_no_new_try_for_a_login);
+	tcase_add_test(t, whatever_was_kept_ends);
+	tcase_add_test(t, a_resume_before_the_past_is_known_holds);
 	tcase_add_test(t, the_one_with_more_of_its_day_left_goes_first);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
