@@ -156,7 +156,7 @@ static void build_mailbox(struct conf_load *l, struct conf_node *section, struct
 		.address = address ? address : "",
 		.smtp = "",
 		.ramp_since_ms = CLOCK_NEVER_MS,
-		.oauth = { .token_url = "", .client_id = "" },
+		.oauth = { .token_url = "", .client_id = "", .refresh_token = { .path = "" } },
 		.file = section->at.src->name,
 		.line = section->at.line,
 	};
