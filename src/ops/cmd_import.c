@@ -119,11 +119,15 @@ static void leads_import(struct ops_call *c)
 			cJSON_GetArraySize(list), OPS_PAGE_MAX);
 		return;
 	}
-	struct store_req *r = store_req_new(STORE_IMPORT, on_import, c->id, NULL);
 	c->out = cJSON_CreateObject();
 	cJSON_AddArrayToObject(c->out, "rows");
+	if (!cJSON_GetArraySize(list)) {
+		finish(c); /* it was asked whether there is such a campaign */
+		return;
+	}
+	struct store_req *r = store_req_new(STORE_IMPORT, on_import, c->id, NULL);
 	read_rows(c, r, list);
-	store_send(r); /* also when it is empty: it is the store that ends requests */
+	store_send(r); /* also when no row is in order: it is the store that ends requests */
 }
 
 const struct ops_command ops_cmd_import[] = {
