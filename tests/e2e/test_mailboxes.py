@@ -102,7 +102,7 @@ def test_case_40_a_restart_remembers_what_a_server_said(tmp_path):
                 end()
                 coldmail.start()
                 gate = coldmail.ctl("why", ALI)[0]
-                assert gate["reason"] == "mailbox_throttled" and gate["value"] == "Not now"
+                assert gate["reason"] == "mailbox_throttled" and "Not now" in gate["value"]
             assert coldmail.stop() == 0
             assert server.summary()["connections"] == 1
             # The next one is twice as long, not the first again.
