@@ -48,7 +48,7 @@ else
 HARDEN   += -D_FORTIFY_SOURCE=3
 endif
 
-CPPFLAGS += -D_GNU_SOURCE -DCM_VERSION='"$(VERSION)"' -Iinclude -Isrc
+CPPFLAGS += -D_GNU_SOURCE -DCM_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(BUILD)/gen
 CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANFLAGS)
 LDFLAGS  += $(LDHARDEN) $(SANFLAGS)
 # V=1 shows the commands themselves.
@@ -104,6 +104,12 @@ $(BUILD)/obj/%.o: src/%.c | packages
 $(BUILD)/obj/fake/%.o: tests/fake/%.c | packages
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(COMPILE) -Itests/fake -c -o $@ $<
+
+# Tables that are data (config/*.tsv) become string literals, so that the programs need no file.
+$(BUILD)/gen/%.inc: config/%.tsv
+	@mkdir -p $(@D)
+	$(call quiet,GEN)sed -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
+$(BUILD)/obj/mail/classify.o $(BUILD)/test/obj/mail/classify.o: $(BUILD)/gen/reply_classes.inc
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
@@ -197,6 +203,7 @@ install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONF
 		install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/coldmail.service
 	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
 	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE docs/unsubscribe.md
+	install -D -m 644 -t $(share)/coldmail config/reply_classes.tsv
 	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
 	tar -C config -c --exclude=demo/run demo | tar -C $(share)/coldmail/examples -x --no-same-owner
 	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \

@@ -187,3 +187,45 @@ void mail_smtp_quit(struct mail_smtp *s);
 /* Frees at once, without any callback; a mail past its dot is the caller's to write down. After
  * on_end, or inside any callback, too. NULL is accepted. */
 void mail_smtp_free(struct mail_smtp *s);
+
+/* ---- what a reply says about whom ------------------------------------------------------------ */
+
+/* Who is at fault (what follows is flow/trouble.c's). */
+#define MAIL_CLASSES(X)                                                                            \
+	X(SENT, "sent")                                                                            \
+	X(RECIPIENT_PERMANENT, "recipient-permanent")                                              \
+	X(RECIPIENT_TRANSIENT, "recipient-transient")                                              \
+	X(GREYLISTED, "greylisted")                                                                \
+	X(MAILBOX_THROTTLED, "mailbox-throttled")                                                  \
+	X(MAILBOX_BLOCKED, "mailbox-blocked")                                                      \
+	X(AUTH_FAILED, "auth-failed")                                                              \
+	X(SERVER_TRANSIENT, "server-transient")                                                    \
+	X(CONTENT_REJECTED, "content-rejected") X(UNKNOWN, "unknown")
+enum mail_class {
+#define X(name, text) MAIL_CLASS_##name,
+	MAIL_CLASSES(X)
+#undef X
+};
+const char *mail_class_name(enum mail_class c);
+
+/* Who said it: the server that takes our mail, in the dialogue with it, or another one, quoted in a
+ * bounce. */
+enum mail_where { MAIL_WHERE_SUBMISSION, MAIL_WHERE_DSN };
+
+struct mail_ruling {
+	enum mail_class class;
+	const char *reason; /* "user-unknown", "daily-limit": a row's word; the table's memory */
+};
+
+/* A table of rows (config/reply_classes.tsv). */
+struct mail_classes;
+/* The built-in rows, behind those of TEXT, a file that people know as NAME (TEXT NULL: no such).
+ * CM_EINVAL: RET_PROBLEMS has "NAME:LINE: what, and what was expected\n" for each. */
+int mail_classes_new(const char *name, const char *text, struct mail_classes **ret,
+	struct str *ret_problems) __attribute__((warn_unused_result));
+void mail_classes_free(struct mail_classes *t); /* NULL is accepted */
+
+/* Judges a reply. STAGE is where in our dialogue it came (of a bounce: not looked at); CODE, ENHANCED
+ * ("" : none) and TEXT as in struct mail_verdict. A 2xx is SENT. */
+struct mail_ruling mail_classify(struct mail_classes *t, enum mail_where where,
+	enum mail_stage stage, int code, const char *enhanced, const char *text);

@@ -1,0 +1,226 @@
+/*
+ * A reply's text as words (class_private.h), so that rows of the table are written once for all the
+ * ways in which servers spell. Pure.
+ * Runs on: loop. Called by class_rows.c for the phrases of the table and by classify.c for replies.
+ * Never: judges, allocates. Every byte may be anything.
+ */
+#include "class_private.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* U+00C0 to U+017F without their accents; a space: not a letter. */
+static const char folded[] = "aaaaaaaceeeeiiiidnooooo ouuuuytsaaaaaaaceeeeiiiidnooooo ouuuuyty"
+			     "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllll"
+			     "lllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+_Static_assert(sizeof folded == 0x180 - 0xC0 + 1, "one letter for each character");
+
+#define QUOTE '\''
+
+struct reader {
+	struct mail_words *out;
+	size_t len; /* of out->text */
+	bool is_in_word, is_name; /* NAME: of a host or in a URL */
+	bool is_new_sentence;
+};
+
+static void end_word(struct reader *r)
+{
+	r->is_in_word = false;
+}
+
+static void end_sentence(struct reader *r)
+{
+	r->is_in_word = false;
+	r->is_new_sentence = true;
+}
+
+static void put(struct reader *r, char c)
+{
+	if (r->len < sizeof r->out->text - 1)
+		r->out->text[r->len++] = c;
+}
+
+static void begin_word(struct reader *r)
+{
+	struct mail_words *w = r->out;
+	bool is_first = r->is_new_sentence || !w->n;
+
+	if (w->n)
+		put(r, is_first ? '\n' : ' ');
+	w->at[w->n] = (uint16_t)r->len;
+	w->sentence[w->n] = (uint16_t)(is_first ? w->n : w->sentence[w->n - 1]);
+	w->n++;
+	r->is_in_word = true;
+	r->is_new_sentence = false;
+	if (r->is_name)
+		put(r, '/');
+}
+
+static void letter(struct reader *r, char c)
+{
+	if (!r->is_in_word) {
+		/* Room for a word is room for the longest that a reply can hold. */
+		if (r->out->n == MAIL_WORDS_MAX || r->len + 3 >= sizeof r->out->text)
+			return;
+		begin_word(r);
+	}
+	put(r, c);
+}
+
+/* ---- one character --------------------------------------------------------------------------- */
+
+/* How many bytes of P are its next character, and that without its accent in *RET: QUOTE for an
+ * apostrophe, ' ' for what is no letter, 0: the bytes as they are. */
+static size_t decode(const char *p, char *ret)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	*ret = 0;
+	if (u[0] < 0x80) {
+		*ret = isalnum(u[0]) ? (char)tolower(u[0]) : u[0] == '\'' ? QUOTE : ' ';
+		return 1;
+	}
+	if (u[0] == 0xC2 && u[1]) { /* signs, and a space that does not break */
+		*ret = ' ';
+		return 2;
+	}
+	if (u[0] >= 0xC3 && u[0] <= 0xC5 && u[1] >= 0x80) {
+		*ret = folded[(u[0] - 0xC3) * 64 + (u[1] & 0x3F)];
+		return 2;
+	}
+	if (u[0] == 0xE2 && u[1] == 0x80) {
+		*ret = u[2] == 0x99 ? QUOTE : ' ';
+		return u[2] ? 3 : 2;
+	}
+	return 1;
+}
+
+/* An apostrophe within a word: "doesn't" and "user's", but not "l'utilisateur". */
+static bool is_joined(const char *after)
+{
+	size_t n = 0;
+
+	while (isalpha((unsigned char)after[n]))
+		n++;
+	return n == 1 || n == 2;
+}
+
+/* "SendAsDenied", "SMTPAuth": does a word begin at P, inside of one? */
+static bool is_hump(const char *start, const char *p)
+{
+	if (p == start || !isupper((unsigned char)*p))
+		return false;
+	return islower((unsigned char)p[-1]) ||
+	       (isupper((unsigned char)p[-1]) && islower((unsigned char)p[1]) &&
+		       islower((unsigned char)p[2]));
+}
+
+/* ---- one chunk: what stands between white space and brackets --------------------------------- */
+
+static bool is_number(const char *p, size_t n)
+{
+	while (n && (isdigit((unsigned char)*p) || *p == '.'))
+		p++, n--;
+	return !n;
+}
+
+/* "mx1.example.com": a dot within, and no capital behind it, which would start a sentence. */
+static bool is_host(const char *p, size_t n)
+{
+	for (size_t i = 1; i + 1 < n; i++)
+		if (p[i] == '.' && isalnum((unsigned char)p[i - 1]) &&
+			isalnum((unsigned char)p[i + 1]) && !isupper((unsigned char)p[i + 1]))
+			return true;
+	return false;
+}
+
+static void read_plain(struct reader *r, const char *p, size_t n)
+{
+	const char *start = p, *end = p + n;
+
+	while (p < end) {
+		char c;
+		size_t len = decode(p, &c);
+
+		if (c == QUOTE) {
+			if (!r->is_in_word || !is_joined(p + len))
+				end_word(r);
+		} else if (*p == ';' || *p == '!' || *p == '?') {
+			end_sentence(r);
+		} else if (c == ' ') {
+			end_word(r);
+		} else {
+			if (is_hump(start, p))
+				end_word(r);
+			for (size_t i = 0; !c && i < len; i++)
+				letter(r, p[i]);
+			if (c)
+				letter(r, c);
+		}
+		p += len;
+	}
+}
+
+static void read_name(struct reader *r, const char *p, size_t n)
+{
+	r->is_name = true;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+
+		if (isalnum(c) || c >= 0x80)
+			letter(r, (char)tolower(c));
+		else
+			end_word(r);
+	}
+	r->is_name = false;
+}
+
+static void read_number(struct reader *r, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		letter(r, p[i]);
+}
+
+static void read_chunk(struct reader *r, const char *p, size_t n)
+{
+	/* What ends a sentence may stand behind an address or a name. */
+	size_t tail = 0;
+	while (tail < n && strchr(".:!?'", p[n - 1 - tail]))
+		tail++;
+	size_t body = n - tail;
+	bool is_url = memmem(p, body, "://", 3);
+
+	end_word(r);
+	if (is_url)
+		end_sentence(r);
+	if (!is_url && body > 1 && memchr(p, '@', body))
+		letter(r, '@');
+	else if (is_url || (is_host(p, body) && !is_number(p, body)))
+		read_name(r, p, body);
+	else if (is_host(p, body))
+		read_number(r, p, body);
+	else
+		read_plain(r, p, body);
+	if (is_url || strchr(".!?", p[n - 1]))
+		end_sentence(r);
+	end_word(r);
+}
+
+void mail_words_read(const char *text, struct mail_words *ret)
+{
+	static const char apart[] = " \t\r\n<>()[]{}\",;|*=";
+	struct reader r = { .out = ret };
+
+	ret->n = 0;
+	for (const char *p = text; *p;) {
+		size_t n = strcspn(p, apart);
+
+		if (n)
+			read_chunk(&r, p, n);
+		else if (*p == ';')
+			end_sentence(&r);
+		p += n ? n : 1;
+	}
+	ret->text[r.len] = '\0';
+}
