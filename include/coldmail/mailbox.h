@@ -67,9 +67,18 @@ void mailbox_on_change(void (*fn)(struct mailbox *m));
 
 /* ---- may it send ------------------------------------------------------------------------------ */
 
-/* How many more mails may be started now; each started one is mailbox_take()n. 0: *RET_REASON is the
- * gate's name (interfaces.md), *RET_UNTIL_MS the wall time at which it opens by itself
- * (CLOCK_NEVER_MS: needs an operator, or the end of a mail under way). Either may be NULL. */
+/* A closed gate: its name (interfaces.md), and the wall time at which it opens by itself
+ * (CLOCK_NEVER_MS: needs an operator, or the end of a mail under way). */
+struct mailbox_gate {
+	const char *reason;
+	int64_t until_ms;
+};
+#define MAILBOX_GATES_MAX 3
+/* Those that are closed now, in the order in which they are asked. Returns their number. */
+size_t mailbox_gates(struct mailbox *m, struct mailbox_gate ret[MAILBOX_GATES_MAX]);
+
+/* How many more mails may be started now; each started one is mailbox_take()n. 0: *RET_REASON and
+ * *RET_UNTIL_MS are of the first gate that is closed. Either may be NULL. */
 size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms);
 
 /* The gate that turns back mails already started (paused, backing off); NULL: none does. */

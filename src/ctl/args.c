@@ -18,6 +18,7 @@ static const struct ctl_command *const tables[] = {
 	ctl_commands_leads,
 	ctl_commands_ledger,
 	ctl_commands_suppress,
+	ctl_commands_mailbox,
 };
 
 enum global { CONFIG, SOCKET, JSON, DRY_RUN, YES, VERBOSE, HELP, VERSION };

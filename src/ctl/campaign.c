@@ -237,7 +237,9 @@ const struct ctl_command ctl_commands_campaign[] = {
 		{ { 0 } }, NULL },
 	{ "pause", "WHAT", 0, 2, "send nothing more (of it) until resumed", pause_it, 0, { { 0 } },
 		WHAT " It is stored, survives a restart, and shows in why." },
-	{ "resume", "WHAT", 0, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } }, WHAT },
+	{ "resume", "WHAT", 0, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } },
+		WHAT " Of a mailbox it also ends what a server did to it: a backoff, a block, a "
+		     "refused login, a lowered cap." },
 	{ "preview", "CAMPAIGN", 1, 1, "the exact bytes that would be sent", preview, 0,
 		{ { "lead", "ADDRESS", "to this lead (else the next one)" },
 			{ "step", "NAME", "this step (else the lead's next)" } },

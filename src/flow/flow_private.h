@@ -311,6 +311,10 @@ void flow_strays_look(struct flow_campaign *c);
 /* why.c */
 void flow_why_free(void);
 
+/* why_gate.c: texts are in A or static. */
+struct flow_reason flow_why_gate(
+	struct mem_arena *a, const struct mailbox_info *m, const struct mailbox_gate *gate);
+
 /* trouble.c: what a verdict means. The one place. */
 enum flow_lead_next {
 	FLOW_LEAD_NEXT,

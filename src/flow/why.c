@@ -83,40 +83,21 @@ static void add_process(struct question *q)
 			"no campaign is configured: see coldmail.conf(5)");
 }
 
-static void add_mailbox(struct question *q, const char *address)
+/* Every gate of it that is closed. Returns 1 + the index of the one that opens last; 0: none is. */
+static size_t add_mailbox(struct question *q, const char *address)
 {
 	struct mailbox *m = mailbox_find(address);
-	const char *reason = NULL;
-	int64_t until = CLOCK_NEVER_MS;
+	struct mailbox_gate gates[MAILBOX_GATES_MAX];
+	size_t n = mailbox_gates(m, gates), last = 0;
+	const struct mailbox_info info = mailbox_info(m);
 
-	if (mailbox_room(m, &reason, &until))
-		return;
-	struct mailbox_info i = mailbox_info(m);
-	const char *subject = mem_arena_printf(&q->arena, "mailbox %s", address);
-	bool trouble = mailbox_state_is_trouble(i.state);
-
-	if (i.in_use && str_eq(reason, "mailbox_gap")) {
-		/* Its end opens the gap anew: no time to name, and nobody to ask. */
-		add(q, subject, reason, false, clock_wall_ms(), "a mail is under way");
-		return;
+	for (size_t i = 0; i < n; i++) {
+		mem_grow(q->v, q->cap, q->n + 1);
+		q->v[q->n++] = flow_why_gate(&q->arena, &info, &gates[i]);
+		if (!last || q->v[q->n - 1].until_ms > q->v[last - 1].until_ms)
+			last = q->n;
 	}
-	add(q, subject, reason, trouble, until, "%s", i.why);
-	struct flow_reason *r = &q->v[q->n - 1];
-	if (str_eq(reason, "mailbox_daily_limit") || str_eq(reason, "mailbox_ramp")) {
-		r->value = mem_arena_printf(
-			&q->arena, "%d in 24 h, %d today", i.sent_24h, i.sent_today);
-		r->limit = *i.cap_why ? mem_arena_printf(&q->arena, "%d (%s)", i.cap, i.cap_why)
-				      : mem_arena_printf(&q->arena, "%d", i.cap);
-	} else if (str_eq(reason, "mailbox_gap")) {
-		char lo[32], hi[32], ago[32];
-
-		str_duration(i.gap_min_ms, lo);
-		str_duration(i.gap_max_ms, hi);
-		r->value = mem_arena_printf(&q->arena, "the last mail was %s ago",
-			str_duration(clock_wall_ms() - i.last_sent_ms, ago));
-		r->limit = str_eq(lo, hi) ? mem_arena_dup(&q->arena, lo)
-					  : mem_arena_printf(&q->arena, "%s to %s", lo, hi);
-	}
+	return last;
 }
 
 static int64_t queued_of(const struct question *q, const char *campaign)
@@ -192,12 +173,11 @@ static size_t add_mailboxes(struct question *q, const struct conf_campaign *c)
 
 	for (size_t i = 0; i < c->n_mailboxes; i++) {
 		const char *address = c->mailboxes[i]->address;
-		size_t n = q->n;
+		size_t last = add_mailbox(q, address);
 
-		open |= mailbox_room(mailbox_find(address), NULL, NULL) > 0;
-		add_mailbox(q, address);
-		if (q->n > n && (!first || q->v[n].until_ms < q->v[first - 1].until_ms))
-			first = n + 1;
+		open |= !last;
+		if (last && (!first || q->v[last - 1].until_ms < q->v[first - 1].until_ms))
+			first = last;
 	}
 	for (size_t i = before; open && i < q->n; i++)
 		if (!*q->v[i].limit)
@@ -319,14 +299,13 @@ static void answer(struct question *q)
 		add_process(q);
 		if (q->lead)
 			add_lead(q);
-		if (mailbox_only)
-			add_mailbox(q, q->subject);
 		size_t general = q->n; /* these stand in everybody's way, in this order */
+		size_t last = mailbox_only ? add_mailbox(q, q->subject) : 0;
 		q->opens_ms = CLOCK_NEVER_MS;
 		for (size_t i = 0; i < q->n_due; i++)
 			add_campaign(q, &q->due[i]);
-		if (general)
-			q->binds = 1;
+		if (general || last)
+			q->binds = general ? 1 : last;
 		if (q->binds)
 			q->v[q->binds - 1].binds = true;
 		summarize(q, &summary);

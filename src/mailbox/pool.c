@@ -119,16 +119,6 @@ bool mailbox_has_history(const struct mailbox *m)
 	return m->has_history;
 }
 
-static size_t closed(
-	const char **ret_reason, int64_t *ret_until, const char *reason, int64_t until_ms)
-{
-	if (ret_reason)
-		*ret_reason = reason;
-	if (ret_until)
-		*ret_until = until_ms;
-	return 0;
-}
-
 int mailbox_cap(struct mailbox *m, int64_t wall_ms, const char **ret_gate)
 {
 	struct mailbox_cap c = m->cap;
@@ -163,29 +153,52 @@ static int64_t day_opens(struct mailbox *m, int64_t now, int cap)
 	return opens > tomorrow && mailbox_cap(m, tomorrow, NULL) > cap ? tomorrow : opens;
 }
 
-size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms)
+/* One on each connection, one reserved after it, one being written. After a failure one mail at a time
+ * finds out whether the mailbox works again. */
+static size_t most_in_use(const struct mailbox *m)
+{
+	bool has_gap = m->pace.gap_max_ms > 0;
+
+	return has_gap || !m->is_proven ? 1 : 3 * (size_t)m->connections;
+}
+
+size_t mailbox_gates(struct mailbox *m, struct mailbox_gate ret[MAILBOX_GATES_MAX])
 {
 	int64_t now = clock_wall_ms();
-	bool has_gap = m->pace.gap_max_ms > 0;
 	const char *gate;
+	size_t n = 0;
 
 	mailbox_state_wake(m);
-	if (m->state != MAILBOX_READY)
-		return closed(ret_reason, ret_until_ms, mailbox_closed(m), mailbox_state_until(m));
-	if (!m->has_history)
-		return closed(ret_reason, ret_until_ms, "store_down", CLOCK_NEVER_MS);
 	int cap = mailbox_cap(m, now, &gate);
-	size_t left = left_of(m, now, cap);
-	if (!left)
-		return closed(ret_reason, ret_until_ms, gate, day_opens(m, now, cap));
+	if (m->state != MAILBOX_READY)
+		ret[n++] = (struct mailbox_gate){ mailbox_closed(m), mailbox_state_until(m) };
+	if (!m->has_history) {
+		ret[n++] = (struct mailbox_gate){ "store_down", CLOCK_NEVER_MS };
+		return n;
+	}
+	if (!left_of(m, now, cap))
+		ret[n++] = (struct mailbox_gate){ gate, day_opens(m, now, cap) };
 	if (now < m->pace.not_before_ms)
-		return closed(ret_reason, ret_until_ms, "mailbox_gap", m->pace.not_before_ms);
-	/* One on each connection, one reserved after it, one being written. After a failure one mail
-	 * at a time finds out whether the mailbox works again. */
-	size_t most = has_gap || !m->is_proven ? 1 : 3 * (size_t)m->connections;
-	if (m->in_use >= most)
-		return closed(ret_reason, ret_until_ms, "mailbox_gap", CLOCK_NEVER_MS);
-	return left < most - m->in_use ? left : most - m->in_use;
+		ret[n++] = (struct mailbox_gate){ "mailbox_gap", m->pace.not_before_ms };
+	else if (m->in_use >= most_in_use(m))
+		ret[n++] = (struct mailbox_gate){ "mailbox_gap", CLOCK_NEVER_MS };
+	return n;
+}
+
+size_t mailbox_room(struct mailbox *m, const char **ret_reason, int64_t *ret_until_ms)
+{
+	struct mailbox_gate gates[MAILBOX_GATES_MAX];
+	int64_t now = clock_wall_ms();
+
+	if (mailbox_gates(m, gates)) {
+		if (ret_reason)
+			*ret_reason = gates->reason;
+		if (ret_until_ms)
+			*ret_until_ms = gates->until_ms;
+		return 0;
+	}
+	size_t left = left_of(m, now, mailbox_cap(m, now, NULL)), idle = most_in_use(m) - m->in_use;
+	return left < idle ? left : idle;
 }
 
 size_t mailbox_connections(const struct mailbox *m)

@@ -21,6 +21,7 @@ static const struct ops_command *const tables[] = {
 	ops_cmd_campaign,
 	ops_cmd_ledger,
 	ops_cmd_suppress,
+	ops_cmd_mailbox,
 };
 
 static struct {

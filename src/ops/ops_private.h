@@ -52,7 +52,7 @@ struct ops_command {
 
 /* Tables, each ended by a row without a name. */
 extern const struct ops_command ops_cmd_campaign[], ops_cmd_leads[], ops_cmd_import[],
-	ops_cmd_ledger[], ops_cmd_suppress[], ops_cmd_daemon[];
+	ops_cmd_ledger[], ops_cmd_suppress[], ops_cmd_daemon[], ops_cmd_mailbox[];
 
 /* Who gets the answer: HTTP status and body, which is the callee's to free. */
 typedef void ops_answered(uint64_t asker, unsigned status, char *body);
@@ -168,6 +168,10 @@ const struct ops_due *ops_due_of(const struct ops_survey *s, const char *campaig
  * next_due, next_wake, steps[], mailboxes[], per_day, bound_by, next_mail, finish}] */
 void ops_json_campaigns(cJSON *o, const struct ops_survey *s);
 const char *ops_campaign_state(const struct conf_campaign *cc); /* not_started, paused, running */
+
+/* [{address, state, why, until, sent_today, sent_24h, cap, cap_why, daily_limit, last_sent_at,
+ * in_flight, connections}] (cmd_mailbox.c) */
+cJSON *ops_json_mailboxes(void);
 
 /* ---- pace.c: what to expect -------------------------------------------------------------------- */
 

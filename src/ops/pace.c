@@ -68,19 +68,21 @@ static int64_t time_of(const struct conf_campaign *cc, int64_t n, int64_t from_m
 
 const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms)
 {
+	bool is_ready = mailbox_info(m).state == MAILBOX_READY;
+	struct mailbox_gate gates[MAILBOX_GATES_MAX];
+	size_t n = mailbox_gates(m, gates);
 	const char *reason = NULL;
-	int64_t now = clock_wall_ms(), until = CLOCK_NEVER_MS;
 
-	*ret_opens_ms = now;
-	if (mailbox_room(m, &reason, &until))
-		return NULL;
-	/* What ends with a mail under way ends soon; only an operator ends a pause. */
-	if (until != CLOCK_NEVER_MS)
-		*ret_opens_ms = until > now ? until : now;
-	else if (str_eq(reason, "mailbox_paused"))
-		*ret_opens_ms = CLOCK_NEVER_MS;
-	else
-		return NULL;
+	*ret_opens_ms = clock_wall_ms();
+	for (size_t i = 0; i < n; i++) {
+		/* What ends with a mail under way ends soon; only an operator ends a pause. */
+		if ((gates[i].until_ms == CLOCK_NEVER_MS && is_ready) ||
+			(reason && gates[i].until_ms <= *ret_opens_ms))
+			continue;
+		reason = gates[i].reason;
+		if (gates[i].until_ms > *ret_opens_ms)
+			*ret_opens_ms = gates[i].until_ms;
+	}
 	return reason;
 }
 

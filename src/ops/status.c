@@ -153,32 +153,6 @@ static void add_scheduler(cJSON *out, const struct ops_survey *s)
 		o, "loop_stall_max_seconds", (double)loop_stats().stall_max_us / 1e6);
 }
 
-static void add_mailboxes(cJSON *out)
-{
-	cJSON *list = cJSON_AddArrayToObject(out, "mailboxes");
-
-	for (size_t i = 0; i < mailbox_count(); i++) {
-		int64_t opens_ms;
-		const char *gate = ops_gate(mailbox_at(i), &opens_ms);
-		struct mailbox_info info = mailbox_info(mailbox_at(i));
-		bool waits = gate && info.state == MAILBOX_READY;
-		cJSON *o = cJSON_CreateObject();
-
-		/* Ready but for a gate: the gate is what people want to know. */
-		cJSON_AddStringToObject(o, "address", info.address);
-		cJSON_AddStringToObject(
-			o, "state", waits ? "waiting" : mailbox_state_name(info.state));
-		cJSON_AddStringToObject(o, "why", waits ? gate : info.why);
-		ops_json_time(o, "until", waits ? opens_ms : info.until_ms);
-		ops_json_whole(o, "sent_today", info.sent_today);
-		ops_json_whole(o, "sent_24h", info.sent_24h);
-		ops_json_whole(o, "cap", info.cap);
-		ops_json_whole(o, "daily_limit", info.daily_limit);
-		ops_json_time(o, "last_sent_at", info.last_sent_ms);
-		cJSON_AddItemToArray(list, o);
-	}
-}
-
 static void add_sent(cJSON *out)
 {
 	int64_t today = 0, last = flow_stats().last_sent_ms;
@@ -227,7 +201,7 @@ static void on_survey(uint64_t id, const struct ops_survey *s)
 	}
 	cJSON_AddArrayToObject(out, "quota");
 	cJSON_AddArrayToObject(out, "breakers");
-	add_mailboxes(out);
+	cJSON_AddItemToObject(out, "mailboxes", ops_json_mailboxes());
 	add_store(out);
 	cJSON_AddStringToObject(out, "version", CM_VERSION);
 	ops_json_whole(out, "uptime_s", (clock_boot_ms() - started_ms) / CLOCK_SECOND_MS);

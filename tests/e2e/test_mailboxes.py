@@ -119,3 +119,32 @@ def test_resume_ends_what_a_server_did(tmp_path):
             coldmail.ctl("resume", "mailbox", ALI)
             coldmail.wait_sent(3)
             coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'ready'", 1)
+
+
+def test_mailboxes_are_shown_with_what_is_in_the_way(tmp_path):
+    rules = ["on connect times 1 do reply 421 Not now then drop"]
+    with FakeSmtp(tmp_path / "ali") as server, FakeSmtp(tmp_path / "bea", rules=rules) as down:
+        with Coldmail(
+            tmp_path,
+            mailbox(ALI, server.port, daily_limit=5, ramp="{2}", gap="1h"),
+            mailbox(BEA, down.port),
+            campaign(mailboxes=(ALI, BEA)),
+        ) as coldmail:
+            coldmail.import_leads(addresses(2))
+            coldmail.start()
+            coldmail.wait_sent(1)
+            coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'throttled'", 1)
+            ali, bea = coldmail.ctl("mailboxes")
+            assert (ali["address"], ali["state"], ali["why"]) == (ALI, "waiting", "mailbox_gap")
+            assert (ali["sent_24h"], ali["cap"], ali["daily_limit"]) == (1, 2, 5)
+            assert ali["cap_why"] == "the ramp of its first weeks"
+            assert (bea["state"], bea["connections"]) == ("throttled", 1)
+            assert "Not now" in bea["why"] and bea["until"] and bea["cap"] == 1000000
+            assert coldmail.status()["mailboxes"] == [ali, bea]
+            coldmail.ctl("pause", "mailbox", ALI)
+            gates = coldmail.ctl("why", ALI)
+            assert [g["reason"] for g in gates] == ["mailbox_paused", "mailbox_gap"]
+            assert [g["binds"] for g in gates] == [True, False]
+            assert gates[0]["value"] == "paused by an operator"
+            assert coldmail.stop() == 0
+            assert coldmail.ctl("mailboxes", status=69)
