@@ -128,51 +128,6 @@ START_TEST(queue_ids)
 }
 END_TEST
 
-START_TEST(hellos)
-{
-	static const struct {
-		const char *lines[8];
-		int code;
-		enum mail_stage stage;
-		bool is_open, pipelining;
-	} cases[] = {
-		{ { NULL }, 0, MAIL_STAGE_GREET, false, false },
-		{ { "220 x" }, 220, MAIL_STAGE_EHLO, false, false },
-		{ { "220-x", "220 y" }, 220, MAIL_STAGE_EHLO, false, false },
-		{ { "421 x" }, 421, MAIL_STAGE_GREET, false, false },
-		{ { "220 x", "250 y" }, 250, MAIL_STAGE_EHLO, true, false },
-		{ { "220 x", "250-y", "250-SIZE 1", "250 PIPELINING" }, 250, MAIL_STAGE_EHLO, true,
-			true },
-		{ { "220 x", "250-y", "250-pipelining", "250 SIZE" }, 250, MAIL_STAGE_EHLO, true,
-			true },
-		/* Not offers: a name, a word that begins like it, a greeting, a HELO reply. */
-		{ { "220 x", "250-PIPELINING", "250 SIZE" }, 250, MAIL_STAGE_EHLO, true, false },
-		{ { "220 x", "250-y", "250 PIPELININGS" }, 250, MAIL_STAGE_EHLO, true, false },
-		{ { "220-x", "220 PIPELINING", "250 y" }, 250, MAIL_STAGE_EHLO, true, false },
-		{ { "220 x", "502 y", "250-z", "250 PIPELINING" }, 250, MAIL_STAGE_EHLO, true,
-			false },
-		{ { "220 x", "550-y", "550 PIPELINING" }, 550, MAIL_STAGE_EHLO, false, false },
-		{ { "220 x", "502 y", "550 z" }, 550, MAIL_STAGE_EHLO, false, false },
-		{ { "220 x", "250-y" }, 220, MAIL_STAGE_EHLO, false, false },
-		{ { "220 x", "nonsense" }, 0, MAIL_STAGE_EHLO, false, false },
-	};
-
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct mail_hello hello;
-		size_t n = 0;
-
-		while (cases[i].lines[n])
-			n++;
-		mail_hello_read(cases[i].lines, n, (struct mail_hello_way){ 0 }, &hello);
-		ck_assert_msg(hello.last.code == cases[i].code && hello.stage == cases[i].stage &&
-				      hello.is_open == cases[i].is_open &&
-				      hello.offers.pipelining == cases[i].pipelining,
-			"case %zu: %d %s %d %d", i, hello.last.code, mail_stage_name(hello.stage),
-			hello.is_open, hello.offers.pipelining);
-	}
-}
-END_TEST
-
 /* ---- the wire -------------------------------------------------------------------------------- */
 
 START_TEST(addresses)
@@ -263,7 +218,6 @@ int main(void)
 	tcase_add_loop_test(tc, garbage, 0, N_GARBAGE);
 	tcase_add_test(tc, limits);
 	tcase_add_test(tc, queue_ids);
-	tcase_add_test(tc, hellos);
 	tcase_add_test(tc, addresses);
 	tcase_add_test(tc, stuffed);
 	tcase_add_test(tc, stuffed_anything);
