@@ -127,6 +127,9 @@ void mailbox_succeed(struct mailbox *m); /* it works: ends the backoff's growth 
 void mailbox_pause(struct mailbox *m, const char *why);
 /* An operator's word: whatever kept M from sending is over, but not its pace. */
 void mailbox_resume(struct mailbox *m);
+/* Its server or its login is configured otherwise: what was said of the old one is over, but for a
+ * provider's block, which is about the address. */
+void mailbox_renew(struct mailbox *m);
 
 /* ---- for people ------------------------------------------------------------------------------- */
 

@@ -195,12 +195,24 @@ const struct conf *flow_conf(void)
 	return flow.plan->conf;
 }
 
+static void renew_mailboxes(const struct conf *old, const struct conf *new)
+{
+	for (size_t i = 0; i < new->n_mailboxes; i++) {
+		const struct conf_mailbox *b = &new->mailboxes[i];
+		const struct conf_mailbox *a = conf_find_mailbox(old, b->address);
+
+		if (a && !conf_is_same_server(a, b))
+			mailbox_renew(mailbox_find(b->address));
+	}
+}
+
 void flow_reload(const struct conf *c)
 {
 	struct flow_plan *old = flow.plan;
 
 	flow.plan = flow_plan_new(c, NULL);
 	mailbox_configure(c);
+	renew_mailboxes(old->conf, c);
 	flow_verify_configure(c);
 	apply();
 	flow_mailboxes_ask();

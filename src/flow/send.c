@@ -202,11 +202,20 @@ void flow_send_reserve(struct flow_item *it)
 
 /* ---- wire, slot, dot ---------------------------------------------------------------------------- */
 
+/* The Message-ID as the name that reports give the mail: angle brackets only confuse servers that
+ * look for the address. */
+static const char *bare_id(struct flow_item *it)
+{
+	const char *id = it->message_id + (*it->message_id == '<');
+
+	return mem_arena_ndup(&it->arena, id, strcspn(id, ">"));
+}
+
 void flow_send_wire(struct flow_item *it)
 {
 	fail_point("wire.before");
 	const struct mail_envelope e = {
-		.from = it->sender->address, .to = it->claimed->email.to, .id = it->message_id
+		.from = it->sender->address, .to = it->claimed->email.to, .id = bare_id(it)
 	};
 	int err = mail_smtp_send(it->link->smtp, &e, it->bytes.p, it->bytes.len);
 

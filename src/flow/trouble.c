@@ -37,6 +37,9 @@ static const struct {
 		LEAD_REASON_NONE, true, false },
 	{ MAIL_OUTCOME_REFUSED, ANY_STAGE, 421, 421, "", "server-transient", FLOW_LEAD_AGAIN,
 		LEAD_REASON_NONE, true, false },
+	/* RFC 1870: the mail is larger than the server takes. */
+	{ MAIL_OUTCOME_REFUSED, AT(MAIL), 552, 552, "5.3.4", "content-rejected", FLOW_LEAD_HOLD,
+		LEAD_REASON_SMTP_UNKNOWN, false, false },
 	{ MAIL_OUTCOME_REFUSED, BEFORE_RCPT, 200, 599, "", "server-transient", FLOW_LEAD_AGAIN,
 		LEAD_REASON_NONE, true, false },
 	/* RFC 3463 3.2: bad destination mailbox, system or syntax; moved; null MX (RFC 7505) */

@@ -305,6 +305,15 @@ void mailbox_resume(struct mailbox *m)
 	set_health(m, MAILBOX_READY, CLOCK_NEVER_MS, "resumed by an operator");
 }
 
+void mailbox_renew(struct mailbox *m)
+{
+	if (m->health == MAILBOX_BLOCKED)
+		return;
+	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->refused_logins = 0;
+	set_health(m, MAILBOX_READY, CLOCK_NEVER_MS, "another server or login is configured");
+}
+
 void mailbox_state_set_removed(struct mailbox *m, bool is_removed)
 {
 	m->is_removed = is_removed;
