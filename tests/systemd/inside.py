@@ -28,6 +28,7 @@ mailbox "ali@example.com" {{
 	tls = none
 	gap = 0s
 	daily_limit = 10000
+	ramp = {{}}
 }}
 campaign "founders" {{
 	mailboxes = {{"ali@example.com"}}
