@@ -67,6 +67,20 @@ bool flow_has_started(const struct conf_campaign *c);
 typedef void flow_resolved(void *arg, int err, const char *why, const struct store_attempt *a);
 void flow_resolve(const char *id, bool sent, bool dry_run, flow_resolved *cb, void *arg);
 
+/* A store that is taken for a copy (store_restored) sends from here on, after each step that the copy may
+ * have mailed since the ledger's last entry was put in doubt: it is uncertain, and `resolve` settles it.
+ * ONLY_MOVED: nothing was mailed elsewhere, the operator says, and nothing is in doubt; CM_ESTATE if the
+ * seal knows better, or if there is nothing to take over. DRY_RUN only counts. */
+struct flow_takeover {
+	int err;
+	const char *why;
+	const char *restored; /* why it was taken for a copy */
+	int64_t since_ms; /* wall: the last entry; 0: there is none */
+	size_t leads, steps; /* in doubt */
+};
+typedef void flow_taken_over(void *arg, const struct flow_takeover *t);
+void flow_takeover(bool only_moved, bool dry_run, flow_taken_over *cb, void *arg);
+
 /* The exact bytes that would be sent to ADDRESS (NULL: the next lead) as STEP (NULL: its next). From
  * and Date are provisional until the first reservation. The draft is kept and is the one that goes. */
 struct flow_preview {

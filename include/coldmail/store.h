@@ -120,6 +120,7 @@ struct store_lead_to {
 	X(CONTROL_SET, W)                                                                          \
 	X(MAILBOX_SET, W)                                                                          \
 	X(RESOLVE, W)                                                                              \
+	X(DOUBT, W)                                                                                \
 	X(SEAL, R)                                                                                 \
 	X(OPEN_ATTEMPTS, R)                                                                        \
 	X(CONTROLS, R)                                                                             \
@@ -257,7 +258,7 @@ struct store_req {
 		            brought up to date. CM_EPERM: this is such a copy, and TAKE_OVER does not
 		            say that it is to be the store from here on; CM_ESTATE: ONLY_MOVED was
 		            said, and it is more than that */
-			bool take_over, only_moved;
+			bool take_over, only_moved, dry_run;
 		} seal;
 		struct {
 			struct store_import_row *rows;
@@ -423,6 +424,18 @@ struct store_req {
 				       ended as completed */
 			struct store_attempt attempt; /* answer */
 		} resolve;
+		struct { /* DOUBT: steps of one lead that a copy of this store may have mailed since
+		            SINCE. KEY#n of each, the open one or a new one, ends as uncertain with
+		            its slot taken, its row as done(uncertain); but not that of a step which
+		            is done. The lead is held as send_uncertain, unless it is held without an
+		            end or has ended. Answer: n_new steps */
+			const char *lead_id;
+			struct store_email *v; /* as they would be without a row; in order */
+			size_t n, n_new;
+			int64_t since_ms;
+			const char *instance;
+			bool dry_run;
+		} doubt;
 		struct { /* OPEN_ATTEMPTS: without outcome, and uncertain ones when ASKED */
 			bool uncertain;
 			const char

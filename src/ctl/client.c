@@ -15,7 +15,7 @@
 #include "coldmail/conf.h"
 #include "coldmail/err.h"
 
-/* An answer waits for the store at most; these two read or copy all of it. */
+/* An answer waits for the store at most; some read or copy all of it. */
 #define WAIT_S      30L
 #define WAIT_LONG_S (24L * 3600)
 
@@ -100,7 +100,8 @@ static CURLcode post(
 	char *url = xasprintf("http://coldmail/v1/%s", command);
 	/* A body over a megabyte need not wait for leave to be sent. */
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
-	bool is_long = str_eq(command, "audit") || str_eq(command, "backup");
+	bool is_long = str_eq(command, "audit") || str_eq(command, "backup") ||
+		       str_eq(command, "takeover");
 
 	if (!client.curl)
 		client.curl = curl_easy_init();

@@ -1,14 +1,11 @@
 /*
- * coldmailctl sends, resolve, audit, backup.
+ * coldmailctl sends, resolve, audit.
  * Runs on: any.
  */
 #include "ctl_private.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "coldmail/err.h"
 
@@ -217,47 +214,6 @@ static int audit(const struct ctl *c)
 	return status ? status : remain ? CM_EXIT_NO : CM_EXIT_OK;
 }
 
-/* ---- backup ------------------------------------------------------------------------------------- */
-
-/* The daemon has a directory of its own, so it is told the whole path. The caller owns it. */
-static char *absolute(const char *path)
-{
-	char here[PATH_MAX];
-
-	if (*path == '/')
-		return xstrdup(path);
-	return getcwd(here, sizeof here) ? xasprintf("%s/%s", here, path) : NULL;
-}
-
-static int backup(const struct ctl *c)
-{
-	char *path = absolute(c->args[0]);
-	cJSON *in, *answer = NULL;
-
-	if (!path) {
-		ctl_error("%s: %s", c->args[0], strerror(errno));
-		return CM_EXIT_USAGE;
-	}
-	in = ctl_change(c);
-	ctl_put(in, "path", path);
-	free(path);
-	int status = ctl_ask(c, "backup", in, &answer);
-	if (status)
-		return status;
-	if (c->json) {
-		ctl_print_json(answer);
-		return CM_EXIT_OK;
-	}
-	if (c->dry_run)
-		printf("%s would be written.\n", ctl_text(answer, "path"));
-	else
-		printf("%s: %" PRId64 " bytes. It holds keys and addresses: keep it as safe as the "
-		       "store.\n",
-			ctl_text(answer, "path"), ctl_whole(answer, "bytes"));
-	cJSON_Delete(answer);
-	return CM_EXIT_OK;
-}
-
 const struct ctl_command ctl_commands_ledger[] = {
 	{ "sends", "", 0, 0, "the ledger, newest first", sends, 0,
 		{ { "last", "N", "so many (20)" }, { "campaign", "NAME", "only this campaign's" },
@@ -275,7 +231,5 @@ const struct ctl_command ctl_commands_ledger[] = {
 	{ "audit", "", 0, 0, "verify the ledger and what is derived from it", audit, 0,
 		{ { "fix", NULL, "repair what is derived" } },
 		"Exit status 1 when differences remain." },
-	{ "backup", "FILE", 1, 1, "a consistent copy of the store, written by the daemon", backup,
-		0, { { 0 } }, NULL },
 	{ 0 },
 };

@@ -39,9 +39,10 @@ static bool make_thread(struct flow_item *it, struct store_email *e)
 	const struct store_email *prev = &it->claimed->prev;
 	struct mem_arena *a = &it->arena;
 
-	if (!it->claimed->has_prev || str_is_empty(prev->message_id))
+	if (!it->claimed->has_prev || str_is_empty(prev->message_id) || str_is_empty(prev->body))
 		return flow_draft_hold(it, LEAD_REASON_THREAD_UNKNOWN,
-			"the step before has no Message-ID in the ledger: it cannot be answered");
+			"the step before has no Message-ID, or no words, in the ledger: it cannot "
+			"be answered");
 	e->subject = str_istarts(prev->subject, "re: ")
 			     ? prev->subject
 			     : mem_arena_printf(a, "Re: %s", prev->subject);
@@ -95,7 +96,34 @@ bool flow_draft_make(struct flow_item *it, struct store_email *ret)
 	return !step->same_thread || make_thread(it, ret);
 }
 
-static void copy_email(struct mem_arena *a, struct store_email *to, const struct store_email *e)
+static const struct store_email *email_of(
+	const struct store_req *got, const char *campaign, const char *step)
+{
+	for (size_t i = 0; i < got->u.get.n_emails; i++)
+		if (str_eq(got->u.get.emails[i].step, step) &&
+			str_eq(got->u.get.emails[i].campaign, campaign))
+			return &got->u.get.emails[i];
+	return NULL;
+}
+
+bool flow_draft_find(struct flow_item *it, const struct store_req *got, struct store_email *ret)
+{
+	const struct conf_campaign *c = it->campaign;
+	const struct store_email *e = email_of(got, c->name, c->steps[it->step].name);
+
+	if (e && e->state != STORE_EMAIL_PLANNED && !str_is_empty(e->body)) {
+		*ret = *e;
+		return true;
+	}
+	e = it->step ? email_of(got, c->name, c->steps[it->step - 1].name) : NULL;
+	if (e && !it->claimed->has_prev) {
+		it->claimed->prev = *e;
+		it->claimed->has_prev = true;
+	}
+	return flow_draft_make(it, ret);
+}
+
+void flow_draft_copy(struct mem_arena *a, struct store_email *to, const struct store_email *e)
 {
 	*to = *e;
 	to->key = mem_arena_dup(a, e->key);
@@ -108,6 +136,7 @@ static void copy_email(struct mem_arena *a, struct store_email *to, const struct
 	to->subject = mem_arena_dup(a, e->subject);
 	to->body = mem_arena_dup(a, e->body);
 	to->draft_hash = mem_arena_dup(a, e->draft_hash);
+	to->message_id = mem_arena_dup(a, e->message_id);
 	to->in_reply_to = mem_arena_dup(a, e->in_reply_to);
 	to->references = mem_arena_dup(a, e->references);
 }
@@ -173,7 +202,7 @@ void flow_draft_enter(struct flow_item *it)
 	struct store_req *r = store_req_new(STORE_DRAFT, on_drafted, it->id, NULL);
 
 	/* The request may outlive the item: it gets its own copies. */
-	copy_email(&r->arena, &r->u.draft.email, &e);
+	flow_draft_copy(&r->arena, &r->u.draft.email, &e);
 	r->person = r->u.draft.email.person;
 	r->u.draft.replace = true;
 	r->u.draft.claim = mem_arena_dup(&r->arena, it->batch->claim);

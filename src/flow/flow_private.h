@@ -237,6 +237,10 @@ void flow_verify_configure(const struct conf *c);
 
 /* draft.c: renders IT's step; false: it.to says where the lead goes instead. */
 bool flow_draft_make(struct flow_item *it, struct store_email *ret);
+/* IT's step as the store has it, else as it would be written now, which may fail as above. GOT: its
+ * lead's LEAD_GET. */
+bool flow_draft_find(struct flow_item *it, const struct store_req *got, struct store_email *ret);
+void flow_draft_copy(struct mem_arena *a, struct store_email *to, const struct store_email *e);
 /* it.to: held or ended for REASON; ERROR (copied; NULL: none) is for people. Returns false. */
 bool flow_draft_hold(struct flow_item *it, enum lead_reason reason, const char *error);
 bool flow_draft_end(struct flow_item *it, enum lead_reason reason, const char *error);
@@ -272,6 +276,9 @@ void flow_send_give_up(void); /* past the stop's patience: what is past its slot
 int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
 	const char *message_id, int64_t date_ms, struct str *ret_bytes, char ret_sha256[65])
 	__attribute__((warn_unused_result));
+/* Of the rendering that begins with try N from MAILBOX. */
+const char *flow_send_new_message_id(
+	struct mem_arena *a, const struct store_email *e, const char *mailbox, int n);
 const char *flow_send_message_id(
 	struct mem_arena *a, const struct store_email *e, const char *mailbox);
 

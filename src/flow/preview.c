@@ -35,16 +35,6 @@ static void fail(struct preview *p, int err, const char *why)
 	end(p, &ret);
 }
 
-static const struct store_email *email_of(
-	const struct store_req *r, const char *campaign, const char *step)
-{
-	for (size_t i = 0; i < r->u.get.n_emails; i++)
-		if (str_eq(r->u.get.emails[i].step, step) &&
-			str_eq(r->u.get.emails[i].campaign, campaign))
-			return &r->u.get.emails[i];
-	return NULL;
-}
-
 /* Which step is meant; CM_ENOENT: none. */
 static int choose_step(struct preview *p, const struct lead *l)
 {
@@ -55,24 +45,6 @@ static int choose_step(struct preview *p, const struct lead *l)
 		return CM_ENOENT;
 	p->it.step = (size_t)i;
 	return CM_OK;
-}
-
-/* The row that the store has, else one that is rendered now. false: p->it.error says why not. */
-static bool make_email(struct preview *p, const struct store_req *r, struct store_email *ret)
-{
-	const struct conf_campaign *c = p->it.campaign;
-	const struct store_email *stored = email_of(r, c->name, c->steps[p->it.step].name);
-
-	if (stored && stored->state != STORE_EMAIL_PLANNED && !str_is_empty(stored->body)) {
-		*ret = *stored;
-		return true;
-	}
-	const struct store_email *prev =
-		p->it.step ? email_of(r, c->name, c->steps[p->it.step - 1].name) : NULL;
-	p->claimed.has_prev = prev != NULL;
-	if (prev)
-		p->claimed.prev = *prev;
-	return flow_draft_make(&p->it, ret);
 }
 
 static void on_lead(struct store_req *r)
@@ -91,7 +63,7 @@ static void on_lead(struct store_req *r)
 		fail(p, CM_ENOENT, "the campaign has no such step");
 		return;
 	}
-	if (!make_email(p, r, &e)) {
+	if (!flow_draft_find(&p->it, r, &e)) {
 		fail(p, CM_ESTATE, p->it.error);
 		return;
 	}

@@ -20,8 +20,7 @@
 
 /* ---- reserve + gate ---------------------------------------------------------------------------- */
 
-/* Of the rendering that begins with try N from MAILBOX. */
-static const char *new_message_id(
+const char *flow_send_new_message_id(
 	struct mem_arena *a, const struct store_email *e, const char *mailbox, int n)
 {
 	const char *key = n > 1 ? mem_arena_printf(a, "%s#%d", e->key, n) : e->key;
@@ -37,7 +36,7 @@ const char *flow_send_message_id(
 {
 	if (*e->message_id && str_eq(e->mailbox, mailbox))
 		return e->message_id;
-	return new_message_id(a, e, mailbox, 1);
+	return flow_send_new_message_id(a, e, mailbox, 1);
 }
 
 int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
@@ -94,7 +93,7 @@ static int render(struct flow_item *it)
 			return err;
 	}
 	return compose(it, clock_wall_ms(),
-		new_message_id(&it->arena, e, it->sender->address, it->attempt));
+		flow_send_new_message_id(&it->arena, e, it->sender->address, it->attempt));
 }
 
 void flow_send_release(struct flow_item *it, const char *why, enum lead_reason to)

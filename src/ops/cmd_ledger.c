@@ -1,5 +1,5 @@
 /*
- * Commands about the ledger: sends, resolve, audit, backup.
+ * Commands about the ledger: sends, resolve, audit.
  * Runs on: loop. Called by command.c.
  * Nothing here writes an outcome but `resolve`, which is an operator's evidence about an uncertain
  * one and goes through flow, where its consequences are decided.
@@ -84,7 +84,7 @@ static void resolve(struct ops_call *c)
 		ops_text(c, "id"), ops_flag(c, "sent"), c->dry_run, on_resolved, ops_call_arg(c));
 }
 
-/* ---- audit and backup -------------------------------------------------------------------------- */
+/* ---- audit ------------------------------------------------------------------------------------- */
 
 static void on_audit(struct store_req *r)
 {
@@ -111,44 +111,6 @@ static void audit(struct ops_call *c)
 	store_send(r);
 }
 
-static void on_backup(struct store_req *r)
-{
-	struct ops_call *c = ops_call_find(r->id);
-
-	/* Here a file is the caller's, not the store's: it is a no, and the store is well. */
-	if (!c)
-		return;
-	if (r->err) {
-		ops_fail(c, CM_EXIT_NO, "%s: %s", r->u.backup.path,
-			r->why ? r->why : cm_strerror(r->err));
-		return;
-	}
-	cJSON *out = cJSON_CreateObject();
-	cJSON_AddStringToObject(out, "path", r->u.backup.path);
-	ops_json_whole(out, "bytes", r->u.backup.bytes);
-	ops_reply(c, out);
-}
-
-static void backup(struct ops_call *c)
-{
-	const char *path = ops_text(c, "path");
-
-	if (*path != '/') {
-		ops_fail(c, CM_EXIT_USAGE, "backup: an absolute path was expected");
-		return;
-	}
-	if (c->dry_run) {
-		cJSON *out = cJSON_CreateObject();
-
-		cJSON_AddStringToObject(out, "path", path);
-		ops_reply(c, out);
-		return;
-	}
-	struct store_req *r = store_req_new(STORE_BACKUP, on_backup, c->id, NULL);
-	r->u.backup.path = mem_arena_dup(&r->arena, path);
-	store_send(r);
-}
-
 const struct ops_command ops_cmd_ledger[] = {
 	{ "sends", sends, 0,
 		{ { "campaign", OPS_TEXT }, { "mailbox", OPS_TEXT }, { "outcome", OPS_TEXT },
@@ -157,6 +119,5 @@ const struct ops_command ops_cmd_ledger[] = {
 	{ "resolve", resolve, OPS_CHANGES,
 		{ { "id", OPS_TEXT, true }, { "sent", OPS_FLAG, true } } },
 	{ "audit", audit, OPS_CHANGES, { { "fix", OPS_FLAG } } },
-	{ "backup", backup, OPS_CHANGES, { { "path", OPS_TEXT, true } } },
 	{ 0 },
 };

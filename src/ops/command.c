@@ -22,6 +22,7 @@ static const struct ops_command *const tables[] = {
 	ops_cmd_ledger,
 	ops_cmd_suppress,
 	ops_cmd_mailbox,
+	ops_cmd_store,
 };
 
 static struct {

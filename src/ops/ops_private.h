@@ -52,7 +52,7 @@ struct ops_command {
 
 /* Tables, each ended by a row without a name. */
 extern const struct ops_command ops_cmd_campaign[], ops_cmd_leads[], ops_cmd_import[],
-	ops_cmd_ledger[], ops_cmd_suppress[], ops_cmd_daemon[], ops_cmd_mailbox[];
+	ops_cmd_ledger[], ops_cmd_suppress[], ops_cmd_store[], ops_cmd_daemon[], ops_cmd_mailbox[];
 
 /* Who gets the answer: HTTP status and body, which is the callee's to free. */
 typedef void ops_answered(uint64_t asker, unsigned status, char *body);

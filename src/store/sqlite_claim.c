@@ -51,7 +51,7 @@ static bool read_email(struct store_db *db, struct mem_arena *a, const struct le
 	return !st || store_row_email(st, a, ret);
 }
 
-static void read_last_attempt(
+void store_attempt_last(
 	struct store_db *db, struct mem_arena *a, const char *key, struct store_attempt *ret)
 {
 	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPTS_OF_KEY, SQL_T(key));
@@ -89,7 +89,7 @@ static const char *read_claimed(
 	if (!read_email(db, a, &c->lead, c->lead.last_step, &c->prev, &c->has_prev))
 		return "the last step's row in emails is not readable";
 	if (c->has_email)
-		read_last_attempt(db, a, c->email.key, &c->last);
+		store_attempt_last(db, a, c->email.key, &c->last);
 	c->suppressed_by = store_fact_suppressed(db, a, c->lead.email, c->lead.person, r->now_ms);
 	c->contacted_by = store_fact_contacted(
 		db, a, c->lead.person, c->lead.campaign, r->u.claim.recontact_since_ms);

@@ -19,17 +19,16 @@ static const char *check(const struct store_email *now, bool replace)
 	return NULL;
 }
 
-static void put(struct store_db *db, struct store_req *r)
+void store_email_put(struct store_db *db, const struct store_email *e, int64_t now_ms)
 {
-	const struct store_email *e = &r->u.draft.email;
 	char id[STORE_ID];
 
-	store_new_id(r->now_ms, id);
+	store_new_id(now_ms, id);
 	store_db_run(db, STORE_SQL_EMAIL_PUT, SQL_T(id), SQL_T(e->key), SQL_T(e->lead_id),
 		SQL_T(e->campaign), SQL_T(e->person), SQL_T(e->step), SQL_I(e->followup_number),
 		SQL_T(e->followup_number ? "followup" : "initial"), SQL_T(e->to), SQL_T(e->mailbox),
 		SQL_T(e->subject), SQL_T(e->body), SQL_T(e->draft_hash), SQL_I(e->renderer),
-		SQL_T(e->in_reply_to), SQL_T(e->references), SQL_I(r->now_ms));
+		SQL_T(e->in_reply_to), SQL_T(e->references), SQL_I(now_ms));
 }
 
 /* The answer: what is stored now. */
@@ -56,7 +55,7 @@ int store_op_draft(struct store_db *db, struct store_req *r)
 			return store_refuse(r, CM_EEXIST, why);
 		}
 	}
-	put(db, r);
+	store_email_put(db, e, r->now_ms);
 	answer(e, now.created_ms);
 	if (r->u.draft.to.state != LEAD_IN_FLIGHT)
 		store_lead_move(

@@ -18,13 +18,8 @@
 
 /* May another try follow this one? Only when it is certain that no mail went out, and nobody said
  * that there is no such recipient. */
-static bool may_follow(sqlite3_stmt *st)
+bool store_attempt_may_follow(enum store_attempt_state s, const char *class)
 {
-	enum store_attempt_state s;
-	const char *class = (const char *)sqlite3_column_text(st, 1);
-
-	if (!store_attempt_parse((const char *)sqlite3_column_text(st, 0), &s))
-		return false;
 	switch (s) {
 	case STORE_ATTEMPT_RELEASED:
 	case STORE_ATTEMPT_NOT_SENT:
@@ -37,6 +32,14 @@ static bool may_follow(sqlite3_stmt *st)
 		break;
 	}
 	return false;
+}
+
+static bool may_follow(sqlite3_stmt *st)
+{
+	enum store_attempt_state s;
+
+	return store_attempt_parse((const char *)sqlite3_column_text(st, 0), &s) &&
+	       store_attempt_may_follow(s, (const char *)sqlite3_column_text(st, 1));
 }
 
 /* NULL, or why this try is not the next one. */

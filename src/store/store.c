@@ -159,7 +159,7 @@ static void on_answer(struct job *j)
 	note_health(r);
 	if (r->op == STORE_OPEN && !r->err)
 		note_open(r);
-	if (r->op == STORE_SEAL && !r->err) {
+	if (r->op == STORE_SEAL && !r->err && !r->u.seal.dry_run) {
 		free(front.restored);
 		front.restored = NULL;
 	}

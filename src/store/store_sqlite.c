@@ -66,6 +66,7 @@ static const struct op ops[] = {
 	OP(CONTROL_SET, control_set),
 	OP(MAILBOX_SET, mailbox_set),
 	OP(RESOLVE, resolve),
+	OP(DOUBT, doubt),
 	OP(SEAL, seal),
 	OP(OPEN_ATTEMPTS, open_attempts),
 	OP(CONTROLS, controls),
@@ -110,6 +111,8 @@ static bool is_dry_run(const struct store_req *r)
 		return r->u.suppress.dry_run;
 	case STORE_RESOLVE:
 		return r->u.resolve.dry_run;
+	case STORE_DOUBT:
+		return r->u.doubt.dry_run;
 	default:
 		return false;
 	}
@@ -357,6 +360,8 @@ int store_op_seal(struct store_db *db, struct store_req *r)
 		return store_refuse(r, CM_EPERM, db->seal->why);
 	if (db->seal->why && r->u.seal.only_moved && !db->seal->is_moved)
 		return store_refuse(r, CM_ESTATE, db->seal->why);
+	if (r->u.seal.dry_run)
+		return CM_OK;
 	int err = store_seal_write(db->seal, entries, &why);
 	return sealed(r, err, why);
 }

@@ -178,6 +178,8 @@ store_op_fn store_op_ping, store_op_import, store_op_claim, store_op_lead_set, s
 /* sqlite_ledger.c, sqlite_draft.c */
 store_op_fn store_op_draft, store_op_reserve, store_op_slot, store_op_outcome, store_op_void,
 	store_op_resolve;
+/* sqlite_doubt.c */
+store_op_fn store_op_doubt;
 /* store_sqlite.c */
 store_op_fn store_op_seal;
 /* sqlite_facts.c */
@@ -205,6 +207,14 @@ const char *store_stray_mailbox(struct store_db *db, struct mem_arena *a, const 
 void store_lead_recount(struct store_db *db, const char *lead_id, const char *person);
 bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by, const char *value,
 	struct lead *ret, bool *ret_ok);
+
+/* The row of a step that has none yet, or not its words (sqlite_draft.c). */
+void store_email_put(struct store_db *db, const struct store_email *e, int64_t now_ms);
+/* The last try of KEY into RET, which stays as it is when there is none (sqlite_claim.c). */
+void store_attempt_last(
+	struct store_db *db, struct mem_arena *a, const char *key, struct store_attempt *ret);
+/* May another try follow one that ended like this (sqlite_ledger.c)? */
+bool store_attempt_may_follow(enum store_attempt_state s, const char *class);
 
 /* Facts (sqlite_facts.c). In A; NULL: none. */
 const char *store_fact_suppressed(struct store_db *db, struct mem_arena *a, const char *address,

@@ -27,6 +27,8 @@ NAMES = sorted(
     }
 )
 RECOVERY = [name for name in NAMES if name.startswith("recover.")]
+TAKEOVER = [name for name in NAMES if name.startswith("takeover.")]
+SELDOM = {*RECOVERY, *TAKEOVER}  # no plain campaign passes these
 # So often each name is killed at: the first times, when the ledger is young, and later ones.
 PASSINGS = (1, 3, 11)
 REFUSE = "on rcpt to refused@* do reply 550 5.1.1 No such user here"
@@ -91,13 +93,13 @@ def kill_at(name, imported, folder):
 def test_every_fail_point_is_passed(imported, tmp_path):
     """A name that no run passes would be a kill that is never tried."""
     names = passed(imported, tmp_path / "list")
-    assert set(NAMES) - set(RECOVERY) <= names
+    assert set(NAMES) - SELDOM <= names
     assert {
         f"{op}.after_commit" for op in ("claim", "draft", "reserve", "slot", "outcome")
     } <= names
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in RECOVERY])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SELDOM])
 def test_case_07_killed_at(name, imported, tmp_path):
     kill_at(name, imported, tmp_path)
 
@@ -125,6 +127,31 @@ def test_killed_while_recovering(name, before, imported, tmp_path):
             coldmail.spawn("--until-idle", environment=at(name))
             assert coldmail.wait() == -signal.SIGKILL
         finish(server, coldmail)
+
+
+@pytest.mark.parametrize("name", [*TAKEOVER, "doubt.before_commit", "doubt.after_commit"])
+def test_case_15_killed_while_taking_over(name, imported, tmp_path):
+    """Nobody is mailed twice, and asked again it goes on where it was."""
+    server, coldmail = case(imported, tmp_path / "case")
+    with server:
+        coldmail.spawn("--until-idle", environment=at("reserve.after", 2))
+        assert coldmail.wait() == -signal.SIGKILL
+        copy = coldmail.folder / "copy.db"
+        coldmail.ctl("backup", str(copy))
+        coldmail.run_until_idle()
+        before = len(server.mails())
+        copy.replace(coldmail.store)
+        coldmail.start(environment=at(name))
+        coldmail.ctl("takeover", status=69)
+        assert coldmail.wait() == -signal.SIGKILL
+        coldmail.ctl("takeover", status=1 if name == "takeover.after_seal" else 0)
+        doubts = coldmail.ctl("sends", "--outcome", "uncertain")
+        assert len(doubts) == 6 * len(STEPS)
+        for attempt in doubts:
+            coldmail.ctl("resolve", attempt["id"], "--sent")
+        coldmail.run_until_idle()
+        assert len(server.mails()) == before
+        assert coldmail.ctl("audit")["findings"] == []
 
 
 def test_case_10_killed_after_the_dot_is_uncertain_and_goes_on_when_settled(imported, tmp_path):

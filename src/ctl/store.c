@@ -1,0 +1,152 @@
+/*
+ * coldmailctl backup, takeover.
+ * Runs on: any.
+ */
+#include "ctl_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "coldmail/err.h"
+
+/* ---- backup ------------------------------------------------------------------------------------- */
+
+/* The daemon has a directory of its own, so it is told the whole path. The caller owns it. */
+static char *absolute(const char *path)
+{
+	char here[PATH_MAX];
+
+	if (*path == '/')
+		return xstrdup(path);
+	return getcwd(here, sizeof here) ? xasprintf("%s/%s", here, path) : NULL;
+}
+
+static int backup(const struct ctl *c)
+{
+	char *path = absolute(c->args[0]);
+	cJSON *in, *answer = NULL;
+
+	if (!path) {
+		ctl_error("%s: %s", c->args[0], strerror(errno));
+		return CM_EXIT_USAGE;
+	}
+	in = ctl_change(c);
+	ctl_put(in, "path", path);
+	free(path);
+	int status = ctl_ask(c, "backup", in, &answer);
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	if (c->dry_run)
+		printf("%s would be written.\n", ctl_text(answer, "path"));
+	else
+		printf("%s: %" PRId64 " bytes. It holds keys and addresses: keep it as safe as the "
+		       "store.\n",
+			ctl_text(answer, "path"), ctl_whole(answer, "bytes"));
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+/* ---- takeover ----------------------------------------------------------------------------------- */
+
+static int ask_takeover(const struct ctl *c, bool dry_run, cJSON **ret)
+{
+	cJSON *in = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(in, "moved", ctl_option(c, "moved") != NULL);
+	cJSON_AddBoolToObject(in, "dry_run", dry_run);
+	return ctl_ask(c, "takeover", in, ret);
+}
+
+static const char *plural(int64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void print_doubt(const cJSON *answer)
+{
+	int64_t steps = ctl_whole(answer, "steps"), leads = ctl_whole(answer, "leads");
+	const char *since = ctl_text(answer, "since");
+	struct str when = STR_INIT;
+
+	ctl_add_time(&when, since, "");
+	printf("This store is taken for a copy: %s.\n", ctl_text(answer, "restored"));
+	if (steps)
+		printf("%" PRId64 " step%s of %" PRId64
+		       " lead%s may have been mailed elsewhere since %s.\n",
+			steps, plural(steps), leads, plural(leads),
+			*since ? str_z(&when) : "the copy was made");
+	else
+		puts("No step is in doubt.");
+	str_done(&when);
+}
+
+static int show_doubt(const struct ctl *c)
+{
+	cJSON *answer = NULL;
+	int status = ask_takeover(c, true, &answer);
+
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	print_doubt(answer);
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+static void print_takeover(const struct ctl *c, const cJSON *answer)
+{
+	int64_t steps = ctl_whole(answer, "steps");
+
+	if (c->yes)
+		print_doubt(answer);
+	puts("This store sends from here on.");
+	if (steps)
+		printf("%" PRId64 " step%s uncertain; to settle them: coldmailctl sends --outcome "
+		       "uncertain,\nthen resolve ID --sent or --not-sent for each.\n",
+			steps, steps == 1 ? " is" : "s are");
+}
+
+static int takeover(const struct ctl *c)
+{
+	cJSON *answer = NULL;
+	int status = c->yes && !c->dry_run ? CM_EXIT_OK : show_doubt(c);
+
+	if (status || c->dry_run)
+		return status;
+	status = ctl_confirm(c, "Does nobody else send from it, and shall this one?");
+	if (!status)
+		status = ask_takeover(c, false, &answer);
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	print_takeover(c, answer);
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+const struct ctl_command ctl_commands_store[] = {
+	{ "backup", "FILE", 1, 1, "a consistent copy of the store, written by the daemon", backup,
+		0, { { 0 } }, NULL },
+	{ "takeover", "", 0, 0, "this store was restored, copied or moved: it sends from here on",
+		takeover, 0,
+		{ { "moved", NULL, "it was only moved: nothing was mailed elsewhere since" } },
+		"Each step that may have been mailed elsewhere becomes uncertain, and is settled "
+		"by\n"
+		"resolve. What people did elsewhere is not known here: leads that were imported "
+		"or\n"
+		"released there and not here may be written to again." },
+	{ 0 },
+};
