@@ -1,5 +1,5 @@
-"""Certificates for servers on loopback, made by the program openssl: a CA that tests trust, and what
-it signed. `make` takes a moment, so the fixture `certs` (conftest.py) calls it once a session."""
+"""Certificates for servers on loopback, made by the program openssl: a CA that tests trust, and what it
+signed. `make` takes a moment, so the fixture `certs` (conftest.py) calls it once a session."""
 import collections
 import shutil
 import subprocess

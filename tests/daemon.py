@@ -36,6 +36,18 @@ def mailbox(address=ALI, port=0, **keys):
     return f'mailbox "{address}" {{\n{lines}}}\n'
 
 
+def over_tls(url, ca_file):
+    """Keys of a mailbox: a server whose certificate is of the tests' own making (certs.py)."""
+    return {"smtp": f'"{url}"', "tls": "required", "ca_file": f'"{ca_file}"'}
+
+
+def login(file, user, password):
+    """Keys of a mailbox: who logs in, the password in FILE."""
+    file.write_text(password + "\n")
+    file.chmod(0o600)
+    return {"user": f'"{user}"', "password_file": f'"{file}"'}
+
+
 def campaign(name="founders", mailboxes=(ALI,), steps=("intro",), after="1ms", **keys):
     """A campaign section. Later steps answer the first, but for one called "last"."""
     keys = {"start": "auto", **keys}

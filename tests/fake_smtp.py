@@ -11,7 +11,8 @@ from support import BUILD, wait_until
 # One accepted mail, as --list has it, decoded; what is missing is "-". `to` is a list, and
 # `to_parameters` has what RCPT said behind each address.
 Mail = collections.namedtuple(
-    "Mail", "number ms sender to message_id sha256 file user tls parameters to_parameters")
+    "Mail", "number ms sender to message_id sha256 file user tls parameters to_parameters",
+    defaults=("-", "-", "-", "-", ["-"]))
 
 
 def parse_mail(line):

@@ -4,6 +4,7 @@ COLDMAIL_BUILD names the build under test (`make check` sets it); without it, bu
 """
 import os
 import pathlib
+import socket
 import time
 
 import pytest
@@ -17,6 +18,12 @@ def missing(what):
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing: {what}", pytrace=False)
     pytest.skip(f"missing: {what}")
+
+
+def free_port():
+    """Of this moment: for servers that cannot say which one they took."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def wait_until(condition, seconds=10.0, what="the condition"):

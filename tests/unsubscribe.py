@@ -1,20 +1,13 @@
-"""The unsubscribe page from outside: a free port for it, its configuration, the tokens (made here a second
-time, from what interfaces.md says of them), and a client."""
+"""The unsubscribe page from outside: its configuration, the tokens (made here a second time, from what
+interfaces.md says of them), and a client."""
 import base64
 import hashlib
 import hmac
 import http.client
-import socket
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 URL = "https://mail.example.com/u"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def sections(port):

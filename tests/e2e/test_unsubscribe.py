@@ -16,8 +16,8 @@ import pytest
 import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
-from support import REPOSITORY, missing, wait_until
-from unsubscribe import FORM, ONE_CLICK, URL, Page, free_port, sections, token_of
+from support import free_port, REPOSITORY, missing, wait_until
+from unsubscribe import FORM, ONE_CLICK, URL, Page, sections, token_of
 
 TOO_LATE = "on its way already"
 
