@@ -16,7 +16,7 @@ import pytest
 import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
-from support import free_port, REPOSITORY, missing, wait_until
+from support import REPOSITORY, free_port, missing, wait_until
 from unsubscribe import FORM, ONE_CLICK, URL, Page, sections, token_of
 
 TOO_LATE = "on its way already"
