@@ -64,6 +64,7 @@ struct store_email {
 	int renderer;
 	const char *message_id, *in_reply_to, *references;
 	int64_t date_ms; /* 0: not yet fixed */
+	const char *identity; /* what the sender added, fixed with the date; "" : not yet */
 	enum store_email_state state;
 	enum store_outcome outcome;
 	int64_t created_ms, sent_ms;
@@ -303,12 +304,13 @@ struct store_req {
 		struct { /* RESERVE: insert KEY#n, then read what might forbid it. CM_EBUSY: another
 		            claim's try is open; CM_ESTATE: not allowed (n is not the next, or the one
 		            before ended in a way that ends the step; the try before had this
-		            Message-ID and was another mail; another Message-ID than before after a
-		            try that came as far as its slot) */
+		            Message-ID and was another mail; another mailbox than before after a try
+		            that came as far as its slot) */
 			const char *key, *lead_id, *to, *campaign, *step;
 			int n;
 			const char *mailbox, *message_id, *sha256;
 			int64_t date_ms;
+			const char *identity; /* opaque: as store_email has it */
 			int renderer;
 			const char *instance; /* the claim's: the try is that claim's alone */
 			int64_t recontact_since_ms;

@@ -80,7 +80,7 @@ struct flow_item {
 	struct flow_link *link; /* borrowed; NULL: none */
 	int attempt;
 	int64_t date_ms;
-	const char *message_id;
+	const char *message_id, *identity;
 	struct str bytes;
 	char sha256[65], nonce[33];
 	bool had_slot;
@@ -265,6 +265,16 @@ void flow_senders_drop(void); /* no more patience with links that carry no mail 
 bool flow_senders_are_gone(void); /* no link is left */
 void flow_link_free(struct flow_link *k);
 void flow_senders_free(void); /* the end of the process */
+
+/* identity.c */
+struct flow_identity { /* never NULL; "" : none */
+	const char *from_name, *opt_out_line, *organisation, *postal_address, *unsubscribe_url;
+};
+/* As the plan of IT has it for MAILBOX; borrowed from the plan. */
+struct flow_identity flow_identity_now(const struct flow_item *it, const char *mailbox);
+const char *flow_identity_text(struct mem_arena *a, const struct flow_identity *id);
+/* false: TEXT is none. Strings are copied to A. */
+bool flow_identity_parse(struct mem_arena *a, const char *text, struct flow_identity *ret);
 
 /* send.c */
 void flow_send_wire(struct flow_item *it); /* IT has a link */

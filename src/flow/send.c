@@ -39,26 +39,37 @@ const char *flow_send_message_id(
 	return flow_send_new_message_id(a, e, mailbox, 1);
 }
 
+/* A mail that was reserved from MAILBOX keeps what it said then. */
+static struct flow_identity identity_of(
+	struct flow_item *it, const struct store_email *e, const char *mailbox)
+{
+	struct flow_identity id;
+
+	if (e->date_ms && str_eq(e->mailbox, mailbox) &&
+		flow_identity_parse(&it->arena, e->identity, &id))
+		return id;
+	return flow_identity_now(it, mailbox);
+}
+
 int flow_send_compose(struct flow_item *it, const struct store_email *e, const char *mailbox,
 	const char *message_id, int64_t date_ms, struct str *ret_bytes, char ret_sha256[65])
 {
-	const struct conf_mailbox *cm = conf_find_mailbox(it->plan->conf, mailbox);
-	const struct conf_identity *id = &it->campaign->identity;
+	const struct flow_identity id = identity_of(it, e, mailbox);
 	char person[LEAD_PERSON], token[LEAD_TOKEN];
 
 	store_person(e->to, person);
 	lead_token(store_message_secret(), person, token);
 	return mail_compose(
 		&(struct mail_message){
-			.from_name = cm && *cm->name ? cm->name : NULL,
+			.from_name = *id.from_name ? id.from_name : NULL,
 			.from = mailbox,
 			.to = e->to,
 			.subject = e->subject,
 			.body = e->body,
-			.opt_out_line = id->opt_out_line,
-			.organisation = id->organisation,
-			.postal_address = id->postal_address,
-			.unsubscribe_url = *id->unsubscribe_url ? id->unsubscribe_url : NULL,
+			.opt_out_line = id.opt_out_line,
+			.organisation = id.organisation,
+			.postal_address = id.postal_address,
+			.unsubscribe_url = *id.unsubscribe_url ? id.unsubscribe_url : NULL,
 			.unsubscribe_token = token,
 			.message_id = message_id,
 			.in_reply_to = *e->in_reply_to ? e->in_reply_to : NULL,
@@ -68,32 +79,36 @@ int flow_send_compose(struct flow_item *it, const struct store_email *e, const c
 		ret_bytes, ret_sha256);
 }
 
-static int compose(struct flow_item *it, int64_t date_ms, const char *message_id)
+static int compose(
+	struct flow_item *it, const struct store_email *e, int64_t date_ms, const char *message_id)
 {
+	const struct flow_identity id = identity_of(it, e, it->sender->address);
+
 	str_reset(&it->bytes);
 	it->date_ms = date_ms;
 	it->message_id = message_id;
-	return flow_send_compose(it, &it->claimed->email, it->sender->address, message_id, date_ms,
-		&it->bytes, it->sha256);
+	it->identity = flow_identity_text(&it->arena, &id);
+	return flow_send_compose(
+		it, e, it->sender->address, message_id, date_ms, &it->bytes, it->sha256);
 }
 
-/* A try repeats the one before it, byte for byte, if that left from the same mailbox. If it cannot -
- * a reload gave another name, opt-out line or address, or this renderer is a newer one - then this is
- * another mail, with date and Message-ID of its own: the store lets it go only while no try came as
- * far as its slot (check_rendering). */
+/* A try repeats the one before it, byte for byte, if that left from the same mailbox. If it cannot - this
+ * renderer is a newer one, or the row is damaged - then this is another mail, with date, identity and
+ * Message-ID of its own. */
 static int render(struct flow_item *it)
 {
-	const struct store_email *e = &it->claimed->email;
 	const struct store_attempt *last = &it->claimed->last;
+	struct store_email e = it->claimed->email;
 
-	if (e->date_ms && str_eq(e->mailbox, it->sender->address)) {
-		int err = compose(it, e->date_ms, e->message_id);
+	if (e.date_ms && str_eq(e.mailbox, it->sender->address)) {
+		int err = compose(it, &e, e.date_ms, e.message_id);
 
 		if (err || !last->n || str_eq(last->sha256, it->sha256))
 			return err;
 	}
-	return compose(it, clock_wall_ms(),
-		flow_send_new_message_id(&it->arena, e, it->sender->address, it->attempt));
+	e.date_ms = 0;
+	return compose(it, &e, clock_wall_ms(),
+		flow_send_new_message_id(&it->arena, &e, it->sender->address, it->attempt));
 }
 
 void flow_send_release(struct flow_item *it, const char *why, enum lead_reason to)
@@ -189,6 +204,7 @@ void flow_send_reserve(struct flow_item *it)
 	r->u.reserve.message_id = mem_arena_dup(&r->arena, it->message_id);
 	r->u.reserve.sha256 = mem_arena_dup(&r->arena, it->sha256);
 	r->u.reserve.date_ms = it->date_ms;
+	r->u.reserve.identity = mem_arena_dup(&r->arena, it->identity);
 	r->u.reserve.renderer = MAIL_RENDERER;
 	r->u.reserve.instance = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.reserve.recontact_since_ms = it->campaign->recontact_ms == CLOCK_NEVER_MS

@@ -74,7 +74,7 @@ static bool find_email(struct store_db *db, struct store_req *r, const struct st
 	ret->mailbox = given->mailbox;
 	ret->message_id = given->message_id;
 	store_db_run(db, STORE_SQL_EMAIL_FIX, SQL_T(ret->key), SQL_T(ret->mailbox), SQL_I(0),
-		SQL_T(ret->message_id), SQL_I(ret->renderer));
+		SQL_T(ret->message_id), SQL_I(ret->renderer), SQL_T(ret->identity));
 	return true;
 }
 

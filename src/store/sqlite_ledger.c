@@ -70,9 +70,9 @@ static bool is_same_bytes(struct store_db *db, struct store_req *r)
 	       str_eq((const char *)sqlite3_column_text(st, 3), r->u.reserve.sha256);
 }
 
-/* A reservation fixes mailbox, date, Message-ID and bytes. Another mailbox, or other words that the
- * configuration adds, make a new rendering with a Message-ID of its own, and only while no try came
- * as far as its slot. NULL: fine. */
+/* A reservation fixes mailbox, date, Message-ID and bytes. Another renderer makes a new rendering with a
+ * Message-ID of its own: the tries before were certainly not accepted (check_turn). Another mailbox
+ * makes one, too, but only while no try came as far as its slot. NULL: fine. */
 static const char *check_rendering(
 	struct store_db *db, struct store_req *r, const struct store_email *e)
 {
@@ -84,9 +84,10 @@ static const char *check_rendering(
 				       is_same_bytes(db, r)
 			       ? NULL
 			       : "an earlier try had this Message-ID and other bytes";
-	if (store_db_find(db, STORE_SQL_TRANSMITTED, SQL_T(r->u.reserve.key)))
-		return "an earlier try came as far as its slot, from another mailbox or with "
-		       "another identity: it may only be repeated as it was";
+	if (!str_eq(e->mailbox, r->u.reserve.mailbox) &&
+		store_db_find(db, STORE_SQL_TRANSMITTED, SQL_T(r->u.reserve.key)))
+		return "an earlier try came as far as its slot from another mailbox: only that one "
+		       "may repeat it";
 	return NULL;
 }
 
@@ -112,7 +113,7 @@ static bool insert(
 		return false;
 	store_db_run(db, STORE_SQL_EMAIL_FIX, SQL_T(key), SQL_T(r->u.reserve.mailbox),
 		SQL_I(r->u.reserve.date_ms), SQL_T(r->u.reserve.message_id),
-		SQL_I(r->u.reserve.renderer));
+		SQL_I(r->u.reserve.renderer), SQL_T(r->u.reserve.identity));
 	return true;
 }
 

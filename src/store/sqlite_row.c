@@ -256,6 +256,7 @@ bool store_row_email(sqlite3_stmt *st, struct mem_arena *a, struct store_email *
 	ret->in_reply_to = store_row_text(&row);
 	ret->references = store_row_text(&row);
 	ret->date_ms = store_row_int(&row, 0);
+	ret->identity = store_row_text(&row);
 	if (!store_email_parse(store_row_text(&row), &ret->state))
 		row.ok = false;
 	if (!store_outcome_parse(store_row_text(&row), &ret->outcome))

@@ -84,9 +84,13 @@ static const char schema_3[] =
 " backoff INTEGER, refused_logins INTEGER, lowered INTEGER, lowered_until INTEGER,"
 " back_at INTEGER, updated_at INTEGER) WITHOUT ROWID;";
 
+static const char schema_4[] =
+"ALTER TABLE emails ADD COLUMN identity TEXT;";
+
 /* clang-format on */
 
-const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 } };
+const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 },
+	{ schema_4 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

@@ -36,7 +36,7 @@
 #define STORE_EMAIL_COLS                                                                           \
 	"key, lead_id, campaign_id, person, step, followup_number, to_email, from_email, "         \
 	"subject, body, draft_hash, renderer, message_id, in_reply_to, \"references\", date, "     \
-	"state, outcome, created_at, sent_at, error_message"
+	"identity, state, outcome, created_at, sent_at, error_message"
 
 /* Read by store_row_attempt(): the attempt a and its slot s. */
 #define STORE_ATTEMPT_COLS                                                                         \
@@ -160,7 +160,7 @@
 		" \"references\" = excluded.\"references\", state = 'ready', outcome = '',"        \
 		" status = 'pending', error_message = NULL")                                       \
 	X(EMAIL_FIX, SEEK, "UPDATE emails SET from_email = ?2, date = ?3, message_id = ?4,"        \
-		" renderer = ?5 WHERE key = ?1")                                                   \
+		" renderer = ?5, identity = ?6 WHERE key = ?1")                                                   \
 	X(EMAIL_END, SEEK, "UPDATE emails SET state = ?2, outcome = ?3, status = ?4, sent_at ="    \
 		" ?5, error_message = ?6 WHERE key = ?1")                                          \
 	X(EMAIL_CANCEL, SEEK, "UPDATE emails SET state = 'done', outcome = 'cancelled', status"    \
