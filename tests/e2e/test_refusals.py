@@ -160,7 +160,7 @@ def test_a_try_repeats_its_bytes_whatever_the_configuration_says_since(verb, tmp
     ) as server, Coldmail(tmp_path / "run", mailbox(ALI, server.port), campaign()) as coldmail:
         coldmail.import_leads(addresses(1))
         coldmail.start()
-        coldmail.wait_for("SELECT count(*) FROM leads WHERE reason IS NOT NULL", 1)
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'refused'", 1)
         assert coldmail.stop() == 0
         own = 'identity { opt_out_line = "Tell me to stop." }'
         coldmail.configure(
@@ -187,7 +187,7 @@ def test_bytes_that_cannot_be_repeated_are_another_mail(verb, tmp_path):
     ) as server, Coldmail(tmp_path / "run", mailbox(ALI, server.port), campaign()) as coldmail:
         coldmail.import_leads(addresses(1))
         coldmail.start()
-        coldmail.wait_for("SELECT count(*) FROM leads WHERE reason IS NOT NULL", 1)
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'refused'", 1)
         assert coldmail.stop() == 0
         with coldmail.database(write=True) as db:
             db.execute("UPDATE emails SET identity = '{\"from_name\": 7'")
