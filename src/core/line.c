@@ -39,7 +39,8 @@ struct line {
 	size_t line_max;
 	int64_t connect_ms;
 	enum line_phase phase;
-	bool is_tls; /* OpenSSL may hold bytes that the descriptor knows nothing of */
+	bool is_tls;
+	void *tls; /* borrowed: from easy; NULL: none yet */
 	const char *mechanisms; /* static: what it may log in by; NULL: it need not */
 	bool is_logged_in;
 	bool expect; /* line_expect() */
@@ -163,8 +164,8 @@ static void end_reading(struct line *l, CURLcode res)
 		end(l, CM_ECONN, *l->error ? l->error : curl_easy_strerror(res));
 }
 
-/* Reads a turn's worth. A short read has emptied a socket without TLS, so the next one is not asked
- * for; the descriptor wakes us. */
+/* Reads a turn's worth. After a short read the next one is not asked for, unless it is TLS that has
+ * more: for what is in the socket the descriptor wakes us. */
 static void read_turn(struct line *l)
 {
 	char buf[LINE_READ];
@@ -179,7 +180,7 @@ static void read_turn(struct line *l)
 			end_reading(l, res);
 			return;
 		}
-		if (!take(l, buf, n) || (n < sizeof buf && !l->is_tls))
+		if (!take(l, buf, n) || (n < sizeof buf && !line_curl_holds_more(l->tls)))
 			return;
 		got += n;
 	}
@@ -336,6 +337,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	mem_grow(l->greeting, l->cap_greeting, l->n_greeting + 1);
 	char *text = l->greeting[l->n_greeting++] = xstrndup(p, len);
 	l->is_logged_in = l->is_logged_in || proves_login(text);
+	l->tls = line_curl_tls(l->easy);
 	return n;
 }
 
@@ -446,6 +448,7 @@ static void opened(struct line *l)
 		return;
 	}
 	l->phase = LINE_OPEN;
+	line_curl_read_ahead(l->tls);
 	l->error[0] = '\0';
 	stats.connecting--;
 	stats.open++;

@@ -143,3 +143,22 @@ void line_curl_end(CURL *easy)
 	multi_remove(&multi, easy);
 	curl_easy_cleanup(easy);
 }
+
+void *line_curl_tls(CURL *easy)
+{
+	const struct curl_tlssessioninfo *info = NULL;
+	CURLcode res = curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info);
+
+	return res == CURLE_OK && info ? info->internals : NULL;
+}
+
+void line_curl_read_ahead(void *tls)
+{
+	if (tls)
+		SSL_set_read_ahead(tls, 1);
+}
+
+bool line_curl_holds_more(void *tls)
+{
+	return tls && SSL_has_pending(tls);
+}

@@ -25,3 +25,12 @@ struct line_curl_conf {
  * the connection at once and without a word. */
 CURL *line_curl_start(const struct line_curl_conf *conf);
 void line_curl_end(CURL *easy);
+
+/* The TLS of a handle that connects; NULL: it has none. To be asked in on_header: later on libcurl does
+ * not know any more. */
+void *line_curl_tls(CURL *easy);
+/* Connected: TLS (or NULL) may read more than the record it is at, one call to the system a reply
+ * instead of two. Not before: libcurl would wait for what has come already. */
+void line_curl_read_ahead(void *tls);
+/* TLS (or NULL) has read bytes that curl_easy_recv() has not given out: no descriptor tells of them. */
+bool line_curl_holds_more(void *tls);

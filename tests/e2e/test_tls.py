@@ -4,10 +4,15 @@ mail goes out without the login that was asked for, and what failed is told by i
 The client is tests/bench/smtp_client.c, the server fake-smtp.
 """
 import collections
+import os
+import pathlib
+import re
+import subprocess
 
 import pytest
 
 from smtp_client import Client
+from support import BUILD
 
 CLOSED, TLS = "connection closed by the peer", "TLS failed"
 AUTH, TIMED_OUT = "not authenticated", "timed out"
@@ -202,6 +207,16 @@ def test_a_mail_that_does_not_fit_the_socket(fake, certs):
     assert len(server.data(server.mails()[0])) > 20000000
 
 
+@IMPLICIT
+def test_replies_in_pieces(fake, certs, implicit):
+    """Two records of TLS that come at once: no descriptor tells of the second."""
+    pieces = 'then partial "250-2.0.0 one\\r\\n" then partial "250 2.0." then partial "0 two\\r\\n"'
+    way = Way(certs, implicit)
+    server = fake(*way.server, rules=[f"on dot do accept {pieces}"])
+    client = Client(way.url(server), *way.client, "--mails", "3", "--limit", "5000")
+    assert [(e.outcome, e.text) for e in client.mails] == [("sent", "one two")] * 3
+
+
 # ---- what is offered ---------------------------------------------------------------------------
 
 
@@ -261,3 +276,27 @@ def test_an_idle_connection_that_was_closed_is_opened_and_logged_in_again(fake, 
     client = Client(way.url(server), *way.client, *LOGIN, "--mails", "2")
     assert client.fates == ["sent", "sent"]
     assert [m.user for m in server.mails()] == ["ali", "ali"]
+
+
+def footprint(pid):
+    """KB resident, and how many files are open."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+)", status, re.M)[1]), len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_five_thousand_sessions_leave_nothing_behind(fake, certs):
+    """Connected, logged in, one mail, and over: neither memory nor files grow with it."""
+    way, n, ended, seen = Way(certs, True), 5000, 0, []
+    command = [BUILD / "bench-smtp_client", *way.client, *LOGIN, "--connections", "4", "--mails",
+               str(n), "--per-connection", "1", "--outcomes",
+               way.url(fake(*way.server, *USER))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        for line in client.stdout:
+            assert line.startswith(("mail\tsent\t", "end\tnot_sent\tquit\t221", "mails ")), line
+            if line.startswith("end"):
+                ended += 1
+                if ended in (n // 10, n - 100):
+                    seen.append(footprint(client.pid))
+    assert client.returncode == 0 and ended >= n
+    (early_kb, early_files), (late_kb, late_files) = seen
+    assert late_files <= early_files + 8 and late_kb <= early_kb + 2048, seen
