@@ -144,7 +144,8 @@ $(BUILD)/bench-%: tests/bench/%.c $(call objects,$(lib_src))
 TESTS       ?= tests
 PYTEST_ARGS ?=
 TESTED      := $(BUILD)$(if $(VALGRIND),/memcheck)
-PYTEST       = COLDMAIL_BUILD=$(abspath $(TESTED)) timeout -k 10 1200 $(PYTHON) -m pytest
+PYTEST_LIMIT := 1200
+PYTEST       = COLDMAIL_BUILD=$(abspath $(TESTED)) timeout -k 10 $(PYTEST_LIMIT) $(PYTHON) -m pytest
 programs    := $(addprefix $(TESTED)/,$(PROGRAMS) test/coldmail test/coldmailctl bench-smtp_client)
 test_bin    := $(addprefix $(TESTED)/,$(unit_src:%.c=%) $(fuzz_src:tests/fuzz/%.c=replay/%) \
 	$(bench_src:tests/bench/%.c=bench-%))
@@ -162,8 +163,9 @@ endif
 check: $(programs) $(test_bin) ## every test; < 4 minutes
 	$(PYTEST) -n 2 $(PYTEST_ARGS) $(TESTS)
 
-crash: $(programs) ## a thousand kills at random moments (check: 200)
-	COLDMAIL_KILLS=1000 $(PYTEST) $(PYTEST_ARGS) tests/crash
+crash: PYTEST_LIMIT := 3600
+crash: $(programs) ## each fail-point with each fault; a thousand kills at random moments (check: 200)
+	COLDMAIL_KILLS=1000 COLDMAIL_PAIRS=all $(PYTEST) -n 2 $(PYTEST_ARGS) tests/crash
 
 valgrind: ## the unit tests and whole campaigns under valgrind
 	$(MAKE) VALGRIND=1 check TESTS='tests/test_programs.py tests/e2e/test_corridor.py'
