@@ -44,8 +44,7 @@ struct audit {
 	struct mem_arena page; /* what is read; ends with the page */
 	struct mem_arena arena; /* what has to last */
 	size_t part;
-	int64_t row; /* where the part is, by rowid or by id */
-	char *id; /* owned */
+	int64_t row; /* where the part is: an id may be anything, and stand still */
 	struct count *counts;
 	size_t n_counts;
 	int64_t n_first, n_reached;
@@ -185,13 +184,13 @@ static void check_try(struct audit *a, const struct attempt *t)
 
 static bool look_at_attempts(struct audit *a)
 {
-	sqlite3_stmt *st = store_db_find(
-		&a->snap, STORE_SQL_AUDIT_ATTEMPTS, SQL_T(a->id ? a->id : ""), SQL_I(PAGE));
+	sqlite3_stmt *st =
+		store_db_find(&a->snap, STORE_SQL_AUDIT_ATTEMPTS, SQL_I(a->row), SQL_I(PAGE));
 
 	if (!st)
 		return false;
 	for (bool more = true; more; more = store_db_next(&a->snap, st)) {
-		struct store_row row = { .st = st, .arena = &a->page };
+		struct store_row row = { .st = st, .arena = &a->page, .col = 1 };
 		struct attempt t = { .id = store_row_text(&row) };
 		bool is_slot = store_row_int(&row, 0);
 
@@ -202,10 +201,11 @@ static bool look_at_attempts(struct audit *a)
 		t.has_before = store_row_int(&row, 0);
 		t.has_lead = store_row_int(&row, 0);
 		t.has_try = store_row_int(&row, 0);
-		free(a->id);
-		a->id = xstrdup(t.id);
+		a->row = sqlite3_column_int64(st, 0);
 		a->r->u.audit.checked_attempts += !is_slot;
-		if (is_slot)
+		if (!*t.id)
+			FIND(a, "attempts, row %" PRId64 ": its _id is not readable", a->row);
+		else if (is_slot)
 			check_slot(a, &t);
 		else
 			check_try(a, &t);
@@ -422,7 +422,6 @@ static bool finish(struct audit *a)
 	store_db_close(&a->snap);
 	mem_arena_done(&a->page);
 	mem_arena_done(&a->arena);
-	free(a->id);
 	free(a);
 	r->u.audit.state = NULL;
 	return true;

@@ -274,12 +274,12 @@
 		" e.person AND b.followup_number = 0 AND b." STORE_WENT_OUT " AND b.rowid <"       \
 		" e.rowid) AND EXISTS (SELECT 1 FROM leads WHERE _id = e.lead_id) FROM emails e"   \
 		" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2")                                       \
-	X(AUDIT_ATTEMPTS, PAGE, "SELECT a._id, a.slot, a.state, s.state, a.at, e.key IS NOT"       \
+	X(AUDIT_ATTEMPTS, PAGE, "SELECT a.rowid, a._id, a.slot, a.state, s.state, a.at, e.key IS NOT"       \
 		" NULL, a.n = 1 OR EXISTS (SELECT 1 FROM attempts b WHERE b._id = a.key || '#'"    \
 		" || (a.n - 1)), EXISTS (SELECT 1 FROM leads l WHERE l._id = a.lead_id AND"        \
 		" l.state = 'in_flight'), EXISTS (SELECT 1 FROM attempts t WHERE t._id = a.key"    \
 		" || '#' || a.n) FROM attempts a LEFT JOIN attempts s ON s._id = a._id || '!'"     \
-		" LEFT JOIN emails e ON e.key = a.key WHERE a._id > ?1 ORDER BY a._id LIMIT ?2")   \
+		" LEFT JOIN emails e ON e.key = a.key WHERE a.rowid > ?1 ORDER BY a.rowid LIMIT ?2") \
 	X(AUDIT_LEADS, PAGE, "SELECT rowid, _id, email, person, campaign, state, reason,"          \
 		" n_sent, last_sent_at, status, (SELECT count(*) FROM emails e WHERE e.person ="   \
 		" leads.person AND " STORE_WENT_OUT "), (SELECT coalesce(max(sent_at), 0) FROM"    \

@@ -341,3 +341,15 @@ def test_an_attempt_that_cannot_be_settled_is_named(tmp_path):
         key = coldmail.rows("SELECT key FROM emails")[0]["key"]
         assert [(e["attempt"], e["n"]) for e in coldmail.events("not_settled")] == [(key, 2)]
         assert coldmail.stop() == 0 and not server.mails()
+
+
+def test_case_01_an_audit_ends_whatever_an_id_is(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(5))
+        coldmail.run_until_idle()
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE attempts SET _id = x'00ff' WHERE slot = 0 AND to_email LIKE 'lead3@%'")
+        for _ in range(2):
+            answer = coldmail.ctl("audit", status=1)
+            assert any("its _id is not readable" in finding for finding in answer["findings"])
