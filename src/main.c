@@ -142,7 +142,10 @@ static void load_configuration(void)
 	FILE *to = app.check ? stdout : stderr;
 	struct conf_problems problems = { 0 };
 	struct str more = STR_INIT;
-	int err = conf_load(app.file, &app.conf, &problems);
+	const enum conf_use use = app.check         ? CONF_TO_CHECK
+				  : app.maintenance ? CONF_TO_MAINTAIN
+						    : CONF_TO_RUN;
+	int err = conf_load_for(use, app.file, &app.conf, &problems);
 	bool ok = print_problems(to, &problems) && !err && flow_check(app.conf, &more);
 
 	conf_problems_done(&problems);

@@ -134,6 +134,11 @@ struct conf_problems {
  * reference the caller owns (conf_unref); CM_EINVAL: at least one error, *RET_CONF untouched. */
 int conf_load(const char *file, const struct conf **ret_conf, struct conf_problems *ret_problems)
 	__attribute__((warn_unused_result));
+/* The same for who only looks (a credential that only systemd hands out is a warning), or only opens
+ * the store (secrets are not read at all: the text of each is ""). */
+enum conf_use { CONF_TO_RUN, CONF_TO_CHECK, CONF_TO_MAINTAIN };
+int conf_load_for(enum conf_use use, const char *file, const struct conf **ret_conf,
+	struct conf_problems *ret_problems) __attribute__((warn_unused_result));
 void conf_problems_done(struct conf_problems *p);
 
 const struct conf *conf_ref(const struct conf *c);

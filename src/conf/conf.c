@@ -36,7 +36,13 @@ static int keep(struct conf_load *l, const char *file, const struct conf **ret)
 
 int conf_load(const char *file, const struct conf **ret_conf, struct conf_problems *ret_problems)
 {
-	struct conf_load l = { 0 };
+	return conf_load_for(CONF_TO_RUN, file, ret_conf, ret_problems);
+}
+
+int conf_load_for(enum conf_use use, const char *file, const struct conf **ret_conf,
+	struct conf_problems *ret_problems)
+{
+	struct conf_load l = { .use = use };
 
 	conf_build_defaults(&l);
 	const struct conf_source *src = conf_source_read(&l, file, NULL);

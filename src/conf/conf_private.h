@@ -48,6 +48,7 @@ struct conf_node;
 
 /* One load, from the first byte to struct conf. */
 struct conf_load {
+	enum conf_use use;
 	struct mem_arena arena; /* becomes the generation's when all is well */
 	struct mem_arena secrets; /* likewise; wiped at its end */
 	struct conf_node *root;

@@ -70,7 +70,7 @@ static const char *credential(struct conf_load *l, const char *name, struct conf
 			"NAME",
 			conf_shown(l, name));
 	else if (!dir)
-		conf_error(l, at,
+		(l->use == CONF_TO_CHECK ? conf_warning : conf_error)(l, at,
 			"'" CONF_CREDENTIAL "%s': there are no credentials, expected a start by "
 			"systemd with LoadCredential=%s:FILE in the unit, or "
 			"CREDENTIALS_DIRECTORY in the environment",
@@ -80,18 +80,14 @@ static const char *credential(struct conf_load *l, const char *name, struct conf
 	return NULL;
 }
 
-const char *conf_secret_read(
-	struct conf_load *l, const char *key, const char *path, struct conf_place at)
+/* The secret in FILE; NULL: told. */
+static const char *read_file(
+	struct conf_load *l, const char *key, const char *file, struct conf_place at)
 {
-	const bool is_named = str_starts(path, CONF_CREDENTIAL);
-	const char *file = is_named ? credential(l, path + strlen(CONF_CREDENTIAL), at) : path;
-	const char *kept = NULL, *why, *shown;
+	const char *kept = NULL, *why, *shown = conf_shown(l, file);
 	struct str text = STR_INIT;
 	struct stat st;
 
-	if (!file)
-		return NULL;
-	shown = conf_shown(l, file);
 	str_reserve(&text, 2 * CONF_SECRET_MAX); /* once: what grows leaves a copy behind */
 	why = conf_source_slurp(file, CONF_SECRET_MAX, &text, &st);
 	if (why)
@@ -105,4 +101,18 @@ const char *conf_secret_read(
 	mem_wipe(text.p, text.cap);
 	str_done(&text);
 	return kept;
+}
+
+const char *conf_secret_read(
+	struct conf_load *l, const char *key, const char *path, struct conf_place at)
+{
+	const char *file = path;
+
+	if (l->use == CONF_TO_MAINTAIN)
+		return "";
+	if (str_starts(path, CONF_CREDENTIAL))
+		file = credential(l, path + strlen(CONF_CREDENTIAL), at);
+	if (!file)
+		return l->use == CONF_TO_CHECK ? "" : NULL;
+	return read_file(l, key, file, at);
 }

@@ -71,6 +71,19 @@ def test_a_secret_from_systemd(tmp_path, fake, certs):
         assert coldmail.stop() == 0
 
 
+def test_the_store_is_looked_after_without_secrets(tmp_path):
+    """With the daemon down, by who may not read them, or where systemd has not handed them out; a
+    check says what it could not see, and a start needs them."""
+    box = mailbox(ALI, 25, user="ali", password_file='"credential:ali"')
+    with Coldmail(tmp_path, box, campaign()) as coldmail:
+        coldmail.import_leads(addresses(2))
+        assert len(coldmail.ctl("leads", "list")) == 2
+        coldmail.spawn("--check")
+        assert coldmail.wait() == 0 and "warning: 'credential:ali': there" in coldmail.tail()
+        coldmail.spawn()
+        assert coldmail.wait() == 78 and "expected a start by systemd with" in coldmail.tail()
+
+
 def traces(text):
     """Every form in which TEXT may be seen."""
     raw = text.encode()
