@@ -135,6 +135,7 @@ struct store_lead_to {
 	X(NEXT_DUE, R)                                                                             \
 	X(QUICK_CHECK, T)                                                                          \
 	X(AUDIT, S)                                                                                \
+	X(RESTORE, S)                                                                              \
 	X(BACKUP, T)
 enum store_op {
 #define X(name, side) STORE_##name,
@@ -527,6 +528,16 @@ struct store_req {
 			size_t n_findings, n_fixed;
 			void *state; /* the backend's, between slices */
 		} audit;
+		struct
+		{ /* RESTORE: FILE, a backup, takes the store's place, after which the store is a
+		            copy (store_stats().restored) once it is opened; for a process that
+		            does nothing else, also before a successful OPEN. CM_EIO: FILE is damaged
+		            or not readable; CM_EVERSION; CM_ESTATE: it is another store's; CM_ELOCKED:
+		            OPEN could not get the store's lock */
+			const char *file;
+			bool dry_run; /* verify only */
+			const char *kept; /* answer: what the store that was there is called now */
+		} restore;
 		struct
 		{ /* BACKUP: a consistent copy at PATH, mode 0600, fsynced; CM_EEXIST: PATH exists */
 			const char *path;

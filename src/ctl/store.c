@@ -1,5 +1,5 @@
 /*
- * coldmailctl backup, takeover.
+ * coldmailctl backup, restore, takeover.
  * Runs on: any.
  */
 #include "ctl_private.h"
@@ -24,19 +24,26 @@ static char *absolute(const char *path)
 	return getcwd(here, sizeof here) ? xasprintf("%s/%s", here, path) : NULL;
 }
 
-static int backup(const struct ctl *c)
+/* Asks COMMAND about the file that the command line names. */
+static int ask_path(const struct ctl *c, const char *command, cJSON **ret)
 {
 	char *path = absolute(c->args[0]);
-	cJSON *in, *answer = NULL;
 
 	if (!path) {
 		ctl_error("%s: %s", c->args[0], strerror(errno));
 		return CM_EXIT_USAGE;
 	}
-	in = ctl_change(c);
+	cJSON *in = ctl_change(c);
 	ctl_put(in, "path", path);
 	free(path);
-	int status = ctl_ask(c, "backup", in, &answer);
+	return ctl_ask(c, command, in, ret);
+}
+
+static int backup(const struct ctl *c)
+{
+	cJSON *answer = NULL;
+	int status = ask_path(c, "backup", &answer);
+
 	if (status)
 		return status;
 	if (c->json) {
@@ -49,6 +56,32 @@ static int backup(const struct ctl *c)
 		printf("%s: %" PRId64 " bytes. It holds keys and addresses: keep it as safe as the "
 		       "store.\n",
 			ctl_text(answer, "path"), ctl_whole(answer, "bytes"));
+	cJSON_Delete(answer);
+	return CM_EXIT_OK;
+}
+
+/* ---- restore ------------------------------------------------------------------------------------ */
+
+static int restore(const struct ctl *c)
+{
+	cJSON *answer = NULL;
+	int status = c->dry_run ? CM_EXIT_OK
+				: ctl_confirm(c, "Shall the backup take the store's place?");
+
+	if (!status)
+		status = ask_path(c, "restore", &answer);
+	if (status)
+		return status;
+	if (c->json) {
+		ctl_print_json(answer);
+		return CM_EXIT_OK;
+	}
+	if (c->dry_run)
+		puts("It is a sound backup of this store.");
+	else
+		printf("The backup is in place; the store that was there is %s now.\n"
+		       "It sends nothing before: coldmailctl takeover\n",
+			ctl_text(answer, "kept"));
 	cJSON_Delete(answer);
 	return CM_EXIT_OK;
 }
@@ -140,6 +173,11 @@ static int takeover(const struct ctl *c)
 const struct ctl_command ctl_commands_store[] = {
 	{ "backup", "FILE", 1, 1, "a consistent copy of the store, written by the daemon", backup,
 		0, { { 0 } }, NULL },
+	{ "restore", "FILE", 1, 1, "a backup takes the store's place; coldmail must not run",
+		restore, 0, { { 0 } },
+		"The backup is verified first, and the store that was there is kept under another "
+		"name.\n"
+		"The restored one sends nothing before coldmailctl takeover." },
 	{ "takeover", "", 0, 0, "this store was restored, copied or moved: it sends from here on",
 		takeover, 0,
 		{ { "moved", NULL, "it was only moved: nothing was mailed elsewhere since" } },

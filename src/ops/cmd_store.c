@@ -1,5 +1,5 @@
 /*
- * Commands about the store as a whole: backup, takeover.
+ * Commands about the store as a whole: backup, restore, takeover.
  * Runs on: loop. Called by command.c.
  * What a copy of the store may have done is decided in flow; here it is asked for and told.
  */
@@ -47,6 +47,39 @@ static void backup(struct ops_call *c)
 	store_send(r);
 }
 
+/* ---- restore ----------------------------------------------------------------------------------- */
+
+static void on_restored(struct store_req *r)
+{
+	struct ops_call *c = ops_call_find(r->id);
+
+	if (!c)
+		return;
+	if (r->err) {
+		ops_fail(c, CM_EXIT_NO, "%s: %s", r->u.restore.file,
+			r->why ? r->why : cm_strerror(r->err));
+		return;
+	}
+	cJSON *out = cJSON_CreateObject();
+	cJSON_AddStringToObject(out, "path", r->u.restore.file);
+	cJSON_AddStringToObject(out, "kept", r->u.restore.kept ? r->u.restore.kept : "");
+	ops_reply(c, out);
+}
+
+static void restore(struct ops_call *c)
+{
+	const char *path = ops_text(c, "path");
+
+	if (*path != '/') {
+		ops_fail(c, CM_EXIT_USAGE, "restore: an absolute path was expected");
+		return;
+	}
+	struct store_req *r = store_req_new(STORE_RESTORE, on_restored, c->id, NULL);
+	r->u.restore.file = mem_arena_dup(&r->arena, path);
+	r->u.restore.dry_run = c->dry_run;
+	store_send(r);
+}
+
 /* ---- takeover ---------------------------------------------------------------------------------- */
 
 static void on_taken_over(void *arg, const struct flow_takeover *t)
@@ -70,6 +103,8 @@ static void takeover(struct ops_call *c)
 
 const struct ops_command ops_cmd_store[] = {
 	{ "backup", backup, OPS_CHANGES, { { "path", OPS_TEXT, true } } },
+	{ "restore", restore, OPS_CHANGES | OPS_BARE | OPS_STOPPED,
+		{ { "path", OPS_TEXT, true } } },
 	{ "takeover", takeover, OPS_CHANGES, { { "moved", OPS_FLAG } } },
 	{ 0 },
 };

@@ -166,6 +166,9 @@ void ops_call_run(struct ops_call *c, ops_answered *answered, uint64_t asker)
 	c->asker = asker;
 	if ((c->command->flags & OPS_RUNNING) && calls.maintenance)
 		ops_fail(c, CM_EXIT_UNAVAILABLE, "coldmail is not running: only the store is open");
+	else if ((c->command->flags & OPS_STOPPED) && !calls.maintenance)
+		ops_fail(c, CM_EXIT_NO,
+			"coldmail is running: stop it first (systemctl stop coldmail)");
 	else if (!store.open && !(c->command->flags & OPS_BARE))
 		ops_fail(c, CM_EXIT_UNAVAILABLE, "the store is not open: %s",
 			str_is_empty(store.why) ? "it is being opened; try again" : store.why);

@@ -39,6 +39,7 @@ struct ops_field {
 #define OPS_RUNNING 1u /* needs a scheduler: refused in maintenance */
 #define OPS_CHANGES 2u /* changes state: takes dry_run */
 #define OPS_BARE    4u /* answers although the store has not opened yet */
+#define OPS_STOPPED 8u /* only in maintenance: nothing may be under way */
 
 struct ops_call;
 

@@ -28,6 +28,7 @@
 #include "store_sqlite.h"
 
 #define HEAD     "coldmail seal 1\n"
+#define NO_INODE 0 /* of a seal that no file fits */
 #define FILE_MAX ((size_t)2 * PATH_MAX)
 
 static int failed_os(char **ret_why, const char *doing, const char *path)
@@ -41,7 +42,8 @@ static int failed_os(char **ret_why, const char *doing, const char *path)
 /* ---- the machine ------------------------------------------------------------------------------- */
 
 /* Ours alone: what the seal says must not tell the machine's own id. */
-#define APPLICATION SD_ID128_MAKE(8c, 1f, 2b, 6a, 0e, 57, 4d, 93, b1, 44, 5e, f0, 3a, 9d, 70, c6)
+static const sd_id128_t application = { .bytes = { 0x8c, 0x1f, 0x2b, 0x6a, 0x0e, 0x57, 0x4d, 0x93,
+						0xb1, 0x44, 0x5e, 0xf0, 0x3a, 0x9d, 0x70, 0xc6 } };
 
 static void set_machine(struct store_seal *s, sd_id128_t id)
 {
@@ -136,7 +138,7 @@ static int find_machine(struct store_seal *s, char **ret_why)
 	} else if (errno != ENOENT) {
 		err = failed_os(ret_why, "reading", file);
 	} else {
-		int r = sd_id128_get_machine_app_specific(APPLICATION, &id);
+		int r = sd_id128_get_machine_app_specific(application, &id);
 
 		errno = -r;
 		if (r >= 0)
@@ -212,6 +214,8 @@ static char *differs(struct store_seal *s, int64_t entries, const struct store_s
 		return xasprintf("its ledger has %" PRId64 " entries, its seal knows of %" PRId64
 				 ": it is an older copy",
 			entries, then->entries);
+	if (then->inode == NO_INODE)
+		return xstrdup("it was restored from a backup");
 	s->is_moved = true;
 	if (!str_eq(s->machine, then->machine))
 		return xstrdup("it was sealed on another machine: it was copied or moved");
@@ -302,4 +306,35 @@ void store_seal_done(struct store_seal *s)
 	free(s->path);
 	free(s->why);
 	*s = (struct store_seal){ 0 };
+}
+
+/* ---- around a restore --------------------------------------------------------------------------- */
+
+bool store_seal_id(const char *path, char ret[33])
+{
+	struct store_seal s = { .file = xasprintf("%s.seal", path) };
+	char *text = read_file(s.file);
+	bool ok = text && parse(text, &s);
+
+	if (ok)
+		memcpy(ret, s.store_id, sizeof s.store_id);
+	store_seal_done(&s);
+	free(text);
+	return ok;
+}
+
+int store_seal_keep(const char *path, const char *store_id, char **ret_why)
+{
+	struct store_seal s = {
+		.file = xasprintf("%s.seal", path), .path = xstrdup(path), .inode = NO_INODE
+	};
+	char id[sizeof s.store_id];
+	int err = CM_OK;
+
+	memset(s.machine, '0', sizeof s.machine - 1);
+	memcpy(s.store_id, store_id, sizeof s.store_id);
+	if (!store_seal_id(path, id) || !str_eq(id, store_id))
+		err = write_seal(&s, 0, ret_why);
+	store_seal_done(&s);
+	return err;
 }

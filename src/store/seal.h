@@ -27,3 +27,10 @@ int store_seal_open(struct store_seal *s, const char *path, const char *store_id
 int store_seal_write(struct store_seal *s, int64_t entries, char **ret_why)
 	__attribute__((warn_unused_result));
 void store_seal_done(struct store_seal *s); /* a zeroed one is accepted */
+
+/* Which store the seal beside PATH is of; false: nobody knows. */
+bool store_seal_id(const char *path, char ret[33]);
+/* Before STORE_ID is put at PATH from a copy: its seal, if there is one, will tell; else one is made that
+ * no file fits. */
+int store_seal_keep(const char *path, const char *store_id, char **ret_why)
+	__attribute__((warn_unused_result));

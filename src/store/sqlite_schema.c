@@ -176,6 +176,17 @@ static int copy_first(struct store_db *db, const char *path, int64_t version, ch
 	return err;
 }
 
+int store_schema_check(struct store_db *db)
+{
+	int64_t version = version_of(db);
+
+	if (!db->err && !version)
+		refuse(db, CM_ESTORE, "this file is not a coldmail store");
+	if (!db->err && version > (int64_t)store_schema_n)
+		refuse(db, CM_EVERSION, "the store was made by a newer coldmail");
+	return db->err;
+}
+
 int store_schema_migrate(struct store_db *db, const char *path,
 	const struct store_schema_step *steps, size_t n, char **ret_backup)
 {

@@ -190,7 +190,8 @@ static void refuse(struct store_req *r, const char *why)
 
 static bool is_bulk(enum store_op op)
 {
-	return op == STORE_QUICK_CHECK || op == STORE_AUDIT || op == STORE_BACKUP;
+	return op == STORE_QUICK_CHECK || op == STORE_AUDIT || op == STORE_BACKUP ||
+	       op == STORE_RESTORE;
 }
 
 void store_send(struct store_req *r)
@@ -198,7 +199,7 @@ void store_send(struct store_req *r)
 	front.requests++;
 	if (!r->now_ms)
 		r->now_ms = clock_wall_ms();
-	if (front.is_closing || (!front.is_open && r->op != STORE_OPEN)) {
+	if (front.is_closing || (!front.is_open && r->op != STORE_OPEN && r->op != STORE_RESTORE)) {
 		refuse(r, front.is_closing ? "the store is being closed"
 					   : "the store is not open yet");
 		return;

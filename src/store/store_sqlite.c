@@ -241,7 +241,7 @@ static void run_group(struct backend *b, size_t lane, struct store_req **reqs, s
 
 /* ---- OPEN -------------------------------------------------------------------------------------- */
 
-static int failed_os(struct store_req *r, const char *doing, const char *path)
+int store_refuse_os(struct store_req *r, const char *doing, const char *path)
 {
 	int err = errno == ENOSPC || errno == EDQUOT ? CM_EFULL : CM_EIO;
 
@@ -258,14 +258,14 @@ static int lock(struct store_req *r, const char *path, off_t at, int *ret_fd)
 		return CM_OK;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return failed_os(r, "opening", path);
+		return store_refuse_os(r, "opening", path);
 	if (!fcntl(fd, F_OFD_SETLK, &fl)) {
 		*ret_fd = fd;
 		return CM_OK;
 	}
 	int err = errno == EAGAIN || errno == EACCES
 			  ? store_refuse(r, CM_ELOCKED, "another process uses this store")
-			  : failed_os(r, "locking", path);
+			  : store_refuse_os(r, "locking", path);
 	close(fd);
 	return err;
 }
@@ -276,10 +276,10 @@ static int create(struct backend *b, struct store_req *r)
 	int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return errno == EEXIST ? CM_OK : failed_os(r, "creating", b->path);
+		return errno == EEXIST ? CM_OK : store_refuse_os(r, "creating", b->path);
 	close(fd);
 	return store_sync_dir_of(b->path) ? CM_OK
-					  : failed_os(r, "writing the directory of", b->path);
+					  : store_refuse_os(r, "writing the directory of", b->path);
 }
 
 /* The lock beside the file keeps its name, this one the file itself, whatever other names it has. While
@@ -292,7 +292,7 @@ static int lock_file(struct backend *b, struct store_req *r)
 	}
 	int err = lock(r, b->path, STORE_LOCK_AT, &b->file_fd);
 	if (!err && fstat(b->file_fd, &b->file))
-		err = failed_os(r, "looking at", b->path);
+		err = store_refuse_os(r, "looking at", b->path);
 	return err;
 }
 
@@ -463,10 +463,21 @@ static bool slice_audit(struct backend *b, struct store_req *r)
 	return is_over;
 }
 
+static bool restore(struct backend *b, struct store_req *r)
+{
+	if (b->lock_fd < 0)
+		r->err = store_refuse(r, CM_ELOCKED, "the store is not locked by this process");
+	else
+		store_restore(&b->db[LANE_WRITER], b->path, r);
+	return true;
+}
+
 static bool sqlite_slice(void *be, size_t lane, struct store_req *r)
 {
 	struct backend *b = be;
 
+	if (r->op == STORE_RESTORE)
+		return restore(b, r);
 	if (lane == LANE_WRITER)
 		return slice_audit(b, r);
 	return r->op == STORE_BACKUP ? store_slice_backup(b->path, r)

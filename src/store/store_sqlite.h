@@ -157,6 +157,8 @@ struct store_keys {
 int store_schema_migrate(struct store_db *db, const char *path,
 	const struct store_schema_step *steps, size_t n, char **ret_backup)
 	__attribute__((warn_unused_result));
+/* Is this a store that could be brought there? As above. */
+int store_schema_check(struct store_db *db) __attribute__((warn_unused_result));
 int store_schema_keys(struct store_db *db, struct store_keys *ret)
 	__attribute__((warn_unused_result));
 
@@ -238,7 +240,13 @@ bool store_slice_audit(struct store_db *writer, const char *path, struct store_r
 bool store_slice_backup(const char *path, struct store_req *r);
 bool store_slice_quick_check(const char *path, struct store_req *r);
 
+/* RESTORE, all of it; WRITER is closed before its file goes. (sqlite_restore.c) */
+void store_restore(struct store_db *writer, const char *path, struct store_req *r);
+
 #define STORE_BUSY_MS 2000 /* how long a connection of their own waits for a foreign writer */
+
+/* errno while DOING something with PATH is R's answer. Returns it. (store_sqlite.c) */
+int store_refuse_os(struct store_req *r, const char *doing, const char *path);
 
 /* A file's directory, made durable after a file in it appeared or got its name. false: errno. */
 bool store_sync_dir_of(const char *path);

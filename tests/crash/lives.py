@@ -24,7 +24,8 @@ NAMES = sorted(
 )
 RECOVERY = [name for name in NAMES if name.startswith("recover.")]
 TAKEOVER = [name for name in NAMES if name.startswith("takeover.")]
-SELDOM = {*RECOVERY, *TAKEOVER}  # no plain campaign passes these
+RESTORE = [name for name in NAMES if name.startswith("restore.")]
+SELDOM = {*RECOVERY, *TAKEOVER, *RESTORE}  # no plain campaign passes these
 REFUSE = "on rcpt to refused@* do reply 550 5.1.1 No such user here"
 
 # How mails travel: in the clear, or with a login and TLS, begun by STARTTLS or from the first byte on.

@@ -16,6 +16,7 @@ from lives import (
     CLEAR,
     NAMES,
     RECOVERY,
+    RESTORE,
     SELDOM,
     STEPS,
     TAKEOVER,
@@ -107,6 +108,32 @@ def test_case_15_killed_while_taking_over(name, imported, tmp_path):
             coldmail.ctl("resolve", attempt["id"], "--sent")
         coldmail.run_until_idle()
         assert len(server.mails()) == before
+        assert coldmail.ctl("audit")["findings"] == []
+
+
+@pytest.mark.parametrize("name", RESTORE)
+def test_case_15_killed_while_restoring(name, imported, tmp_path, monkeypatch):
+    """The old store or the backup is there, never half of both, and nobody is mailed by it."""
+    server, coldmail = case(imported, tmp_path / "case")
+    with server:
+        coldmail.spawn("--until-idle", environment=at("outcome.before", 3))
+        assert coldmail.wait() == -signal.SIGKILL
+        copy = coldmail.folder / "copy.db"
+        coldmail.ctl("backup", str(copy))
+        coldmail.run_until_idle()
+        before = server.mails()
+        monkeypatch.setenv("COLDMAIL_FAILPOINT", name)
+        coldmail.ctl("restore", str(copy), status=69)
+        monkeypatch.delenv("COLDMAIL_FAILPOINT")
+        coldmail.run_until_idle()
+        assert len(server.mails()) == len(before)
+        if name != "restore.renamed":
+            oracle.check(coldmail, before)
+            coldmail.ctl("restore", str(copy))
+        assert coldmail.run_until_idle()[0] == 75
+        coldmail.ctl("takeover")
+        coldmail.run_until_idle()
+        assert len(server.mails()) == len(before)
         assert coldmail.ctl("audit")["findings"] == []
 
 

@@ -77,12 +77,10 @@ def refuses(coldmail, server, reason):
 
 def test_a_store_that_stays_where_it_is_goes_on(coldmail, server):
     assert seal_of(coldmail)["entries"] == str(coldmail.count(ENTRIES)) == "6"
-    coldmail.ctl("resume", "mailbox", ALI)
     for _ in range(3):
         coldmail.start()
         coldmail.kill()
-    coldmail.run_until_idle()
-    assert len(server.mails()) == 6
+    send_the_rest(coldmail, server)
     assert not coldmail.events("store_restored")
     oracle.check(coldmail, server.mails())
 
