@@ -23,6 +23,9 @@ identity {
     opt_out_line = "Not relevant? Tell me and I will not write again."
 }
 """
+# A test of refusals refuses more than a list should.
+UNGUARDED = "watch { bounce_warn = 100  bounce_pause = 100 }\n"
+GUARDED = "watch { bounce_warn = 3  bounce_pause = 5 }\n"
 TEMPLATE = (
     "Subject: {step} for {{{{first_name|you}}}}\n\nHi {{{{first_name|there}}}}, this is {step}.\n"
 )
@@ -117,6 +120,8 @@ class Coldmail:
 
     def configure(self, *sections):
         """Writes the configuration: these sections, and what every test here shares."""
+        if not any(section.startswith("watch") for section in sections):
+            sections += (UNGUARDED,)
         replace(
             self.conf,
             f'store = "sqlite:{self.store}"\n'

@@ -114,6 +114,7 @@ struct conf {
 	enum conf_verify verify_mx; /* is a lead's domain asked for before a mail is written? */
 	const char *resolver; /* "ADDRESS[:PORT],…"; "": the system's */
 	bool resolver_is_loopback; /* all of them are on this machine */
+	int bounce_warn, bounce_pause; /* percent of the last mails */
 	int ceiling_per_min; /* `ceiling`; enforced later */
 	uint64_t generation; /* set by conf_load: 1, 2, 3 … in this process */
 };

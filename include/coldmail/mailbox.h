@@ -131,6 +131,20 @@ void mailbox_resume(struct mailbox *m);
  * provider's block, which is about the address. */
 void mailbox_renew(struct mailbox *m);
 
+/* ---- bounces ----------------------------------------------------------------------------------- */
+
+/* The last mails of a mailbox or a campaign, and which of them bounced. */
+#define MAILBOX_GUARD_MAILS 50
+struct mailbox_guard {
+	uint64_t bounced; /* bit 0: the newest */
+};
+void mailbox_guard_add(struct mailbox_guard *g, bool bounced);
+int mailbox_guard_bounces(const struct mailbox_guard *g); /* of the last MAILBOX_GUARD_MAILS */
+/* PERCENT of them, even while fewer went out: one bounce in the first ten mails is no tenth of all
+ * mails, but three of them are three too many. */
+bool mailbox_guard_is_over(const struct mailbox_guard *g, int percent);
+struct mailbox_guard *mailbox_guard_of(struct mailbox *m);
+
 /* ---- for people ------------------------------------------------------------------------------- */
 
 /* A snapshot; strings are borrowed until the next turn. */
@@ -147,5 +161,6 @@ struct mailbox_info {
 	int64_t last_sent_ms; /* wall; 0: never */
 	size_t in_use;
 	size_t connections; /* now */
+	int bounces; /* of its last MAILBOX_GUARD_MAILS mails */
 };
 struct mailbox_info mailbox_info(struct mailbox *m);

@@ -239,6 +239,7 @@ void conf_build(struct conf_load *l)
 	fill(l, CONF_LOG, section_from(root->first, CONF_LOG), c);
 	fill(l, CONF_CONTROL, section_from(root->first, CONF_CONTROL), c);
 	fill(l, CONF_VERIFY, section_from(root->first, CONF_VERIFY), c);
+	fill(l, CONF_WATCH, section_from(root->first, CONF_WATCH), c);
 	fill(l, CONF_HTTP, section_from(root->first, CONF_HTTP), c);
 	conf_check_http(l, section_from(root->first, CONF_HTTP), c);
 	build_identity(l, section_from(root->first, CONF_IDENTITY), &c->identity);

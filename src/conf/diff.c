@@ -152,6 +152,7 @@ char **conf_diff(const struct conf *old, const struct conf *new)
 	diff_keys(&d, CONF_HTTP, "http: ", old, new);
 	diff_keys(&d, CONF_CONTROL, "control: ", old, new);
 	diff_keys(&d, CONF_VERIFY, "verify: ", old, new);
+	diff_keys(&d, CONF_WATCH, "watch: ", old, new);
 	diff_keys(&d, CONF_IDENTITY, "identity: ", &old->identity, &new->identity);
 	diff_mailboxes(&d, old, new);
 	diff_campaigns(&d, old, new);

@@ -24,6 +24,7 @@ const struct conf_section conf_sections[CONF_N_SECTIONS] = {
 	[CONF_HTTP] = { "http", 1 << CONF_TOP, false },
 	[CONF_CONTROL] = { "control", 1 << CONF_TOP, false },
 	[CONF_VERIFY] = { "verify", 1 << CONF_TOP, false },
+	[CONF_WATCH] = { "watch", 1 << CONF_TOP, false },
 	[CONF_MAILBOX] = { "mailbox", 1 << CONF_TOP, true },
 	[CONF_OAUTH] = { "oauth", 1 << CONF_MAILBOX, false },
 	[CONF_CAMPAIGN] = { "campaign", 1 << CONF_TOP, true },
@@ -59,6 +60,13 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_CONTROL, .name = "socket", .type = CONF_PATH, .flags = CONF_RESTART,
 	  .def = CONF_DEFAULT_SOCKET, .max = 107, AT(conf, control_socket),
 	  .help = "where coldmailctl finds the daemon" },
+
+	{ .in = CONF_WATCH, .name = "bounce_warn", .type = CONF_INT,
+	  .def = "3", .min = 1, .max = 100, AT(conf, bounce_warn),
+	  .help = "percent of bounces among the last mails that is told" },
+	{ .in = CONF_WATCH, .name = "bounce_pause", .type = CONF_INT,
+	  .def = "5", .min = 1, .max = 100, AT(conf, bounce_pause),
+	  .help = "percent of bounces among the last mails that pauses who sent them" },
 
 	{ .in = CONF_VERIFY, .name = "mx", .type = CONF_CHOICE,
 	  .def = "auto", .min = CONF_VERIFY_AUTO, .choices = "auto|yes|no", AT(conf, verify_mx),

@@ -193,7 +193,7 @@ int flow_init(const struct flow_conf *fc)
 	flow.on_ready = fc->on_ready;
 	flow.on_finished = fc->on_finished;
 	flow_campaigns_init();
-	flow.controls = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+	flow.controls = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
 	flow.items = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, item_free);
 	flow_senders_init();
 	flow_mailboxes_init();

@@ -103,6 +103,7 @@ struct flow_campaign {
 	bool drafting; /* a claim for drafts is under way */
 	bool strays; /* there may be some (strays.c) */
 	bool unbinding; /* they are being looked at */
+	struct mailbox_guard guard;
 	int64_t draft_after_ms; /* wall: nothing to draft before */
 	uint64_t fed; /* counts what came in: a claim's "nothing more" may be out of date */
 	GHashTable *feeds; /* owned: mailbox address -> struct flow_feed, owned */
@@ -188,9 +189,20 @@ const struct content_template *flow_plan_template(
 	const struct flow_plan *p, const struct conf_campaign *c, size_t step);
 /* Campaigns and mailboxes follow the current plan and the stored controls. */
 void flow_plan_apply(void);
+/* The value of the stored control PREFIX NAME; NULL: it is not set. Borrowed until the next turn. */
+const char *flow_control(const char *prefix, const char *name);
+/* Why KIND NAME (flow_pause) is paused, for people; NULL: it is not. Borrowed as above. */
+const char *flow_pause_why(const char *kind, const char *name);
+#define FLOW_YES     "yes" /* the value of a control that an operator set */
+#define FLOW_COUNTED "counted/" /* before a pause's control: since when (wall) bounces count */
 void flow_campaigns_init(void);
 struct flow_campaign *flow_campaign_find(const char *name); /* NULL: none */
 bool flow_campaign_may_send(const struct flow_campaign *c);
+
+/* ---- verbs.c ----------------------------------------------------------------------------------- */
+
+/* Pauses KIND NAME because of WHY: from now on, and in the store when it takes it. */
+void flow_pause_for(const char *kind, const char *name, const char *why);
 
 /* ---- outage.c ---------------------------------------------------------------------------------- */
 
@@ -327,6 +339,12 @@ void flow_strays_look(struct flow_campaign *c);
 
 /* why.c */
 void flow_why_free(void);
+
+/* guard.c: watches bounces. A mail of CAMPAIGN from MAILBOX was taken or bounced. */
+void flow_guard_saw(const char *mailbox, const char *campaign, bool bounced);
+bool flow_guard_is_bounce(enum store_attempt_state state, const char *class);
+void flow_guard_ask(void); /* what the ledger says, once, before the mailboxes' past */
+void flow_guard_forget(const char *pause); /* the control PAUSE was removed: count anew */
 
 /* why_gate.c: texts are in A or static. */
 struct flow_reason flow_why_gate(

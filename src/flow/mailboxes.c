@@ -32,6 +32,7 @@ static void on_use(struct store_req *r)
 
 void flow_mailboxes_ask(void)
 {
+	flow_guard_ask();
 	for (guint i = 0; flow.ready && i < flow.senders->len; i++) {
 		struct flow_sender *s = flow.senders->pdata[i];
 

@@ -149,14 +149,17 @@ static void on_controls(struct store_req *r)
 		return;
 	}
 	for (size_t i = 0; i < r->u.controls.n; i++)
-		g_hash_table_add(flow.controls, xstrdup(r->u.controls.v[i].name));
+		g_hash_table_insert(flow.controls, xstrdup(r->u.controls.v[i].name),
+			xstrdup(r->u.controls.v[i].value));
 	flow_plan_apply();
-	if (flow.mode == FLOW_MAINTENANCE)
+	if (flow.mode == FLOW_MAINTENANCE) {
 		flow.ready = true;
-	else if (store_stats().restored)
+		flow_mailboxes_ask(); /* a resume changes what is remembered of them */
+	} else if (store_stats().restored) {
 		recovered(); /* what became of its open tries nobody here can know */
-	else
+	} else {
 		flow_recover(recovered);
+	}
 }
 
 static void say_ready(int err, const char *why)

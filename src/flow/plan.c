@@ -119,25 +119,32 @@ struct flow_campaign *flow_campaign_find(const char *name)
 	return NULL;
 }
 
-static bool has_control(const char *prefix, const char *name)
+const char *flow_control(const char *prefix, const char *name)
 {
 	char *key = xasprintf("%s%s", prefix, name);
-	bool has = g_hash_table_contains(flow.controls, key);
+	const char *value = g_hash_table_lookup(flow.controls, key);
 
 	free(key);
-	return has;
+	return value;
+}
+
+const char *flow_pause_why(const char *kind, const char *name)
+{
+	const char *value = str_eq(kind, "all")        ? flow_control("pause/all", "")
+			    : str_eq(kind, "campaign") ? flow_control("pause/campaign/", name)
+						       : flow_control("pause/mailbox/", name);
+
+	return str_eq(value, FLOW_YES) ? "paused by an operator" : value;
 }
 
 bool flow_is_paused(const char *kind, const char *name)
 {
-	if (str_eq(kind, "all"))
-		return g_hash_table_contains(flow.controls, "pause/all");
-	return has_control(str_eq(kind, "campaign") ? "pause/campaign/" : "pause/mailbox/", name);
+	return flow_pause_why(kind, name);
 }
 
 bool flow_has_started(const struct conf_campaign *c)
 {
-	return c->start_auto || has_control("start/", c->name);
+	return c->start_auto || flow_control("start/", c->name);
 }
 
 bool flow_campaign_may_send(const struct flow_campaign *c)
@@ -179,8 +186,7 @@ static void apply(void)
 		const char *address = conf->mailboxes[i].address;
 
 		flow_sender_get(address);
-		mailbox_pause(mailbox_find(address),
-			flow_is_paused("mailbox", address) ? "paused by an operator" : NULL);
+		mailbox_pause(mailbox_find(address), flow_pause_why("mailbox", address));
 	}
 }
 

@@ -215,6 +215,9 @@ void flow_record_enter(struct flow_item *it)
 			flow_sender_fault(s, MAILBOX_FAULT_TRANSIENT, &it->verdict);
 		else if (t.attempt == STORE_ATTEMPT_SENT)
 			mailbox_succeed(s->mailbox);
+		if (t.attempt == STORE_ATTEMPT_SENT || flow_guard_is_bounce(t.attempt, t.class))
+			flow_guard_saw(
+				it->from, it->campaign->name, t.attempt != STORE_ATTEMPT_SENT);
 		flow_sched_soon();
 	}
 	send_outcome(it, &t);

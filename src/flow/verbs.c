@@ -15,63 +15,72 @@
 /* ---- start and pause ------------------------------------------------------------------------------ */
 
 struct control_call {
-	flow_answer *cb;
+	flow_answer *cb; /* NULL: nobody waits for it */
 	void *arg;
-	char *name; /* owned: of the control */
-	bool set;
 };
 
+static void apply(const struct store_control *v)
+{
+	if (v->value)
+		g_hash_table_insert(flow.controls, xstrdup(v->name), xstrdup(v->value));
+	else
+		g_hash_table_remove(flow.controls, v->name);
+}
+
 /* "pause/mailbox/NAME": an operator's word ends what a server did to it, too. */
-static void control_removed(const char *name)
+static void end_pause(const char *name)
 {
 	static const char prefix[] = "pause/mailbox/";
+	struct mailbox *m = str_starts(name, prefix) ? mailbox_find(name + strlen(prefix)) : NULL;
 
-	g_hash_table_remove(flow.controls, name);
-	if (!str_starts(name, prefix))
-		return;
-	struct mailbox *m = mailbox_find(name + strlen(prefix));
 	if (m)
 		mailbox_resume(m);
+	flow_guard_forget(name);
 }
 
 static void on_control(struct store_req *r)
 {
 	struct control_call *c = r->arg;
+	const struct store_control *v = r->u.control.v;
 
 	if (!r->err) {
-		if (c->set)
-			g_hash_table_add(flow.controls, xstrdup(c->name));
-		else
-			control_removed(c->name);
-		log_event(LOG_NOTICE, c->set ? "control_set" : "control_removed",
-			LOG_S("name", c->name), LOG_I("voided", r->u.control.voids.voided));
+		for (size_t i = 0; i < r->u.control.n; i++)
+			apply(&v[i]);
+		log_event(LOG_NOTICE, v->value ? "control_set" : "control_removed",
+			LOG_S("name", v->name), LOG_S("value", v->value ? v->value : ""),
+			LOG_I("voided", r->u.control.voids.voided));
+		if (!v->value)
+			end_pause(v->name);
 		flow_plan_apply();
 	} else if (flow_err_is_store(r->err)) {
 		flow_store_failed(r->err, r->why);
 	}
-	c->cb(c->arg, r->err, r->why, &r->u.control.voids);
-	free(c->name);
+	if (c->cb)
+		c->cb(c->arg, r->err, r->why, &r->u.control.voids);
 	free(c);
 }
 
-/* NAME is taken over. */
-static void set_control(char *name, bool set, const char *void_campaign, const char *void_mailbox,
-	flow_answer *cb, void *arg)
+/* VALUE NULL: removes it. Bounces are counted anew after a pause (flow_guard_recall). */
+static struct store_req *control_new(
+	const char *prefix, const char *name, const char *value, flow_answer *cb, void *arg)
 {
 	struct control_call *c = xcalloc(1, sizeof *c);
 	struct store_req *r = store_req_new(STORE_CONTROL_SET, on_control, 0, c);
+	struct store_control *v = mem_arena_get(&r->arena, 2 * sizeof *v);
+	int64_t now = clock_wall_ms();
 
-	*c = (struct control_call){ .cb = cb, .arg = arg, .name = name, .set = set };
-	r->u.control.v = mem_arena_get(&r->arena, sizeof *r->u.control.v);
-	r->u.control.n = 1;
-	r->u.control.v->name = mem_arena_dup(&r->arena, name);
-	r->u.control.v->value = set ? "yes" : NULL;
-	r->u.control.v->at_ms = clock_wall_ms();
-	if (set) {
-		r->u.control.void_campaign = mem_arena_dup(&r->arena, void_campaign);
-		r->u.control.void_mailbox = mem_arena_dup(&r->arena, void_mailbox);
-	}
-	store_send(r);
+	*c = (struct control_call){ .cb = cb, .arg = arg };
+	v[0] = (struct store_control){ .name = mem_arena_printf(&r->arena, "%s%s", prefix, name),
+		.value = value ? mem_arena_dup(&r->arena, value) : NULL,
+		.at_ms = now };
+	v[1] = (struct store_control){
+		.name = mem_arena_printf(&r->arena, FLOW_COUNTED "%s", v[0].name),
+		.value = mem_arena_printf(&r->arena, "%lld", (long long)now),
+		.at_ms = now,
+	};
+	r->u.control.v = v;
+	r->u.control.n = value || !*name ? 1 : 2;
+	return r;
 }
 
 static void refuse(flow_answer *cb, void *arg, int err, const char *why)
@@ -90,26 +99,49 @@ void flow_start_campaign(const char *name, flow_answer *cb, void *arg)
 	else if (flow_has_started(c))
 		refuse(cb, arg, CM_EEXIST, "the campaign has started already");
 	else
-		set_control(xasprintf("start/%s", name), true, NULL, NULL, cb, arg);
+		store_send(control_new("start/", name, FLOW_YES, cb, arg));
+}
+
+static struct store_req *pause_new(
+	const char *kind, const char *name, const char *why, flow_answer *cb, void *arg)
+{
+	struct store_req *r;
+
+	if (str_eq(kind, "all")) {
+		r = control_new("pause/all", "", why, cb, arg);
+		r->u.control.void_campaign = why ? "*" : NULL;
+	} else if (str_eq(kind, "campaign")) {
+		r = control_new("pause/campaign/", name, why, cb, arg);
+		r->u.control.void_campaign = why ? mem_arena_dup(&r->arena, name) : NULL;
+	} else {
+		r = control_new("pause/mailbox/", name, why, cb, arg);
+		r->u.control.void_mailbox = why ? mem_arena_dup(&r->arena, name) : NULL;
+	}
+	return r;
 }
 
 void flow_pause(const char *kind, const char *name, bool paused, flow_answer *cb, void *arg)
 {
-	const struct conf *conf = flow.plan->conf;
-	bool all = str_eq(kind, "all"), campaign = str_eq(kind, "campaign");
+	bool campaign = str_eq(kind, "campaign"), mailbox = str_eq(kind, "mailbox");
 
-	if (all)
-		set_control(xstrdup("pause/all"), paused, "*", NULL, cb, arg);
-	else if (campaign && !conf_find_campaign(conf, name))
-		refuse(cb, arg, CM_ENOENT, "there is no such campaign in the configuration");
-	else if (campaign)
-		set_control(xasprintf("pause/campaign/%s", name), paused, name, NULL, cb, arg);
-	else if (!str_eq(kind, "mailbox"))
+	if (!campaign && !mailbox && !str_eq(kind, "all"))
 		refuse(cb, arg, CM_EINVAL, "can pause: all, campaign NAME, mailbox NAME");
-	else if (!mailbox_find(name))
+	else if (campaign && !conf_find_campaign(flow.plan->conf, name))
+		refuse(cb, arg, CM_ENOENT, "there is no such campaign in the configuration");
+	else if (mailbox && !mailbox_find(name))
 		refuse(cb, arg, CM_ENOENT, "there is no such mailbox in the configuration");
 	else
-		set_control(xasprintf("pause/mailbox/%s", name), paused, NULL, name, cb, arg);
+		store_send(pause_new(kind, name, paused ? FLOW_YES : NULL, cb, arg));
+}
+
+/* It holds from now on, whatever the store says; there it outlives a restart. */
+void flow_pause_for(const char *kind, const char *name, const char *why)
+{
+	struct store_req *r = pause_new(kind, name, why, NULL, NULL);
+
+	apply(r->u.control.v);
+	flow_plan_apply();
+	store_send(r);
 }
 
 /* ---- resolve --------------------------------------------------------------------------------------- */

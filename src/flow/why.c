@@ -222,7 +222,8 @@ static void add_campaign(struct question *q, const struct due *d)
 	}
 	if (c->paused)
 		add(q, subject, "campaign_paused", false, CLOCK_NEVER_MS,
-			"`coldmailctl resume campaign %s`", d->campaign);
+			"%s: `coldmailctl resume campaign %s`",
+			flow_pause_why("campaign", d->campaign), d->campaign);
 	bool others = d->due_now || earlier(d->draft_ms, d->send_ms) != CLOCK_NEVER_MS;
 	if (!q->lead && !others)
 		add_strays(q, d, subject);

@@ -28,6 +28,7 @@ struct mailbox {
 	bool is_removed;
 	struct mailbox_pace pace;
 	struct mailbox_cap cap;
+	struct mailbox_guard guard;
 	int connections;
 	size_t in_use; /* mails started and not over */
 	size_t waiting; /* of those, the ones that have no slot yet */

@@ -250,6 +250,11 @@ void mailbox_give_back(struct mailbox *m, bool had_slot)
 		m->waiting--;
 }
 
+struct mailbox_guard *mailbox_guard_of(struct mailbox *m)
+{
+	return &m->guard;
+}
+
 /* ---- for people ------------------------------------------------------------------------------ */
 
 struct mailbox_info mailbox_info(struct mailbox *m)
@@ -274,5 +279,6 @@ struct mailbox_info mailbox_info(struct mailbox *m)
 		.last_sent_ms = m->pace.last_ms,
 		.in_use = m->in_use,
 		.connections = mailbox_connections(m),
+		.bounces = mailbox_guard_bounces(&m->guard),
 	};
 }

@@ -25,6 +25,7 @@ static cJSON *mailbox(struct mailbox *m)
 	ops_json_time(o, "last_sent_at", info.last_sent_ms);
 	ops_json_whole(o, "in_flight", (int64_t)info.in_use);
 	ops_json_whole(o, "connections", (int64_t)info.connections);
+	ops_json_whole(o, "bounces", info.bounces);
 	return o;
 }
 

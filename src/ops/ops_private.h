@@ -171,7 +171,7 @@ void ops_json_campaigns(cJSON *o, const struct ops_survey *s);
 const char *ops_campaign_state(const struct conf_campaign *cc); /* not_started, paused, running */
 
 /* [{address, state, why, until, sent_today, sent_24h, cap, cap_why, daily_limit, last_sent_at,
- * in_flight, connections}] (cmd_mailbox.c) */
+ * in_flight, connections, bounces (of the last 50)}] (cmd_mailbox.c) */
 cJSON *ops_json_mailboxes(void);
 
 /* ---- pace.c: what to expect -------------------------------------------------------------------- */

@@ -296,6 +296,31 @@ START_TEST(the_one_with_more_of_its_day_left_goes_first)
 }
 END_TEST
 
+/* ---- bounces ----------------------------------------------------------------------------------- */
+
+START_TEST(case_38_percentages_are_of_fifty_mails)
+{
+	struct mailbox_guard g = { 0 };
+
+	ck_assert(!mailbox_guard_is_over(&g, 1));
+	mailbox_guard_add(&g, true);
+	ck_assert(!mailbox_guard_is_over(&g, 3));
+	mailbox_guard_add(&g, true);
+	ck_assert(mailbox_guard_is_over(&g, 3) && !mailbox_guard_is_over(&g, 5));
+	mailbox_guard_add(&g, true);
+	ck_assert(mailbox_guard_is_over(&g, 5));
+	for (int i = 0; i < 47; i++)
+		mailbox_guard_add(&g, false);
+	ck_assert_int_eq(mailbox_guard_bounces(&g), 3);
+	mailbox_guard_add(&g, false);
+	ck_assert_int_eq(mailbox_guard_bounces(&g), 2);
+	for (int i = 0; i < 100; i++)
+		mailbox_guard_add(&g, true);
+	ck_assert_int_eq(mailbox_guard_bounces(&g), MAILBOX_GUARD_MAILS);
+	ck_assert(mailbox_guard_is_over(&g, 100));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("mailbox_pool");
@@ -316,6 +341,7 @@ int main(void)
 	tcase_add_test(t, whatever_was_kept_ends);
 	tcase_add_test(t, a_resume_before_the_past_is_known_holds);
 	tcase_add_test(t, the_one_with_more_of_its_day_left_goes_first);
+	tcase_add_test(t, case_38_percentages_are_of_fifty_mails);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
