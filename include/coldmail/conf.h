@@ -47,6 +47,7 @@ struct conf_campaign {
 	int canary; /* 0: none; enforced later */
 	int64_t recontact_ms; /* CLOCK_NEVER_MS: never */
 	int64_t expire_ms;
+	int content_rejected_stop; /* refusals for its content that stop a step */
 	struct conf_identity identity; /* the campaign's own, else the general one */
 	struct conf_step *steps;
 	size_t n_steps;
@@ -116,6 +117,7 @@ struct conf {
 	bool resolver_is_loopback; /* all of them are on this machine */
 	int bounce_warn, bounce_pause; /* percent of the last mails */
 	int ceiling_per_min; /* `ceiling`; enforced later */
+	struct conf_file reply_classes; /* rows of the user's (coldmail/mail.h); none: none */
 	uint64_t generation; /* set by conf_load: 1, 2, 3 … in this process */
 };
 

@@ -96,6 +96,8 @@ struct mail_verdict {
 	char text[512]; /* the reply folded to one line, without code; or what failed locally;
 	                          printable UTF-8 only */
 	char queue_id[64]; /* from a 250 to the dot, best effort; "" */
+	char message_id[128]; /* another Message-ID that the server gave the mail, from the same
+	                         250, with its angle brackets; "" */
 	int err; /* enum cm_err when no reply decided it: CM_ETIMEDOUT, CM_ECLOSED, … */
 	int64_t delay_ms[3]; /* connect (0 on reuse) / envelope and body / dot to reply */
 };

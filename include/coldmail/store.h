@@ -79,8 +79,10 @@ struct store_attempt {
 	const char *slot_why; /* of a void */
 	const char *campaign, *lead_id, *step, *to, *mailbox, *message_id;
 	const char *class; /* who is at fault: flow/trouble.c's word, e.g. "recipient-permanent" */
+	const char *reason; /* and why it is: "user-unknown" */
 	int code;
 	const char *text, *queue_id;
+	const char *server_message_id; /* another Message-ID that the server gave it; "" : none */
 	const char *sha256; /* of its bytes */
 	int64_t reserved_ms, slot_ms, ended_ms;
 	double delays[3]; /* seconds: connect, envelope, dot */
@@ -165,12 +167,21 @@ struct store_import_row {
 	const char *other;
 };
 
+/* What servers said before about a step that they refused. */
+struct store_past {
+	int n_transient; /* tries of class recipient-transient */
+	int64_t transient_ms[2]; /* when the newest ended; 0: none */
+	int n_greylisted; /* of class greylisted */
+	int64_t greylisted_ms; /* when the first ended */
+};
+
 /* What a claim gives: the lead, and every fact the next stages need. */
 struct store_claimed {
 	struct lead lead; /* now in_flight */
 	bool has_email; /* a row for lead.step is there */
 	struct store_email email;
 	struct store_attempt last; /* of that row; n = 0: none */
+	struct store_past past; /* of that row */
 	bool has_prev; /* lead.last_step's row: what a follow-up answers */
 	struct store_email prev;
 	const char *suppressed_by; /* the pattern that covers it; NULL: none */
@@ -272,6 +283,9 @@ struct store_req {
 			const char *mailbox; /* SEND: leads bound to it or to none; DRAFT: NULL */
 			size_t max;
 			int64_t before_ms; /* due until then */
+			const char *
+				stopped_steps; /* leads at one of these stay where they are: "\nA\nB\n",
+			                              "" : none */
 			const char *instance; /* names this very claim: the leads are its until they
 			                         are given back, and nobody else's word moves them */
 			int64_t recontact_since_ms; /* another campaign's mail since then blocks; INT64_MIN:
@@ -334,7 +348,8 @@ struct store_req {
 			int n;
 			const char *claim; /* the claim's instance; NULL (recovery): any */
 			enum store_attempt_state state;
-			const char *class, *text, *queue_id;
+			const char *class, *reason, *text, *queue_id;
+			const char *server_message_id; /* "" : none */
 			int code;
 			double delays[3];
 			enum store_email_state email_state;

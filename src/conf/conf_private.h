@@ -166,6 +166,7 @@ enum conf_type {
 	CONF_STRING, /* const char *; min..max bytes */
 	CONF_PATH, /* const char *, absolute; max bytes */
 	CONF_PEM, /* struct conf_file: certificates */
+	CONF_TEXT, /* struct conf_file: text in UTF-8 */
 	CONF_SECRET, /* struct conf_file: one secret, never shown */
 	CONF_ZONE, /* const char *, IANA name */
 	CONF_INT, /* int, min..max */

@@ -32,7 +32,8 @@ static bool is_rewritten(const struct conf_key *k, const void *old, const void *
 	const struct conf_file *a = (const void *)((const char *)old + k->at);
 	const struct conf_file *b = (const void *)((const char *)new + k->at);
 
-	return (k->type == CONF_PEM || k->type == CONF_SECRET) && !str_eq(a->text, b->text);
+	return (k->type == CONF_PEM || k->type == CONF_TEXT || k->type == CONF_SECRET) &&
+	       !str_eq(a->text, b->text);
 }
 
 /* The keys of IN. WHERE: "mailbox x: ", or "" for the top level. */

@@ -8,12 +8,12 @@
 /* What the language has, but this version not yet: keys and sections, by where they stand. A row
  * moves to keys.c when its feature is built. */
 static const char *const later[CONF_N_SECTIONS] = {
-	[CONF_TOP] = "spool|provider|model|llm|inbox|alert|breaker|reply_classes",
+	[CONF_TOP] = "spool|provider|model|llm|inbox|alert|breaker",
 	[CONF_HTTP] = "listen",
 	[CONF_WATCH] = "idle_after|stuck_after|summary|heartbeat_url_file",
 	[CONF_MAILBOX] = "preset|imap|reply_to|inbox|signature_file|sent_copy",
 	[CONF_CAMPAIGN] = "freeze|daily_limit|facts|fallback|review|on_company_reply|company_pause|"
-			  "countries_deny|countries_allow|content_rejected_stop|low_water|adopts",
+			  "countries_deny|countries_allow|low_water|adopts",
 	[CONF_STEP] = "brief|max_words",
 };
 

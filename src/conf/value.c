@@ -246,6 +246,7 @@ static const struct {
 	[CONF_STRING] = { false, read_string, show_string },
 	[CONF_PATH] = { false, conf_read_path, show_string },
 	[CONF_PEM] = { false, conf_read_pem, conf_show_file },
+	[CONF_TEXT] = { false, conf_read_text, conf_show_file },
 	[CONF_SECRET] = { false, conf_read_secret, conf_show_file },
 	[CONF_ZONE] = { false, conf_read_zone, show_string },
 	[CONF_INT] = { false, conf_read_int, conf_show_int },

@@ -25,7 +25,9 @@ static void keep(const struct conf_reading *r, const char *path, const char *tex
 	*(struct conf_file *)conf_member(r) = (struct conf_file){ .path = path, .text = text };
 }
 
-bool conf_read_pem(const struct conf_reading *r)
+/* A file of at most MAX bytes, in which FLAW_OF finds nothing. */
+static bool read_file(const struct conf_reading *r, size_t max, const char *what,
+	const char *(*flaw_of)(const struct str *text))
 {
 	const struct conf_value *v = r->value;
 	struct str text = STR_INIT;
@@ -36,17 +38,40 @@ bool conf_read_pem(const struct conf_reading *r)
 		return true;
 	}
 	const char *path = conf_source_absolute(r->load, v->at.src, v->text);
-	const char *why = conf_source_slurp(path, CONF_PEM_MAX, &text, &st);
+	const char *why = conf_source_slurp(path, max, &text, &st);
 
-	if (!why && !strstr(str_z(&text), "-----BEGIN CERTIFICATE-----"))
-		why = "no certificate is in it";
+	if (!why)
+		why = flaw_of(&text);
 	if (why)
-		conf_refuse(r, v, "a readable file of certificates in PEM; %s: %s",
-			conf_shown(r->load, path), why);
+		conf_refuse(r, v, "a readable file of %s; %s: %s", what, conf_shown(r->load, path),
+			why);
 	else
 		keep(r, path, mem_arena_dup(&r->load->arena, str_z(&text)));
 	str_done(&text);
 	return !why;
+}
+
+static const char *flaw_of_pem(const struct str *text)
+{
+	return strstr(str_z(text), "-----BEGIN CERTIFICATE-----") ? NULL
+								  : "no certificate is in it";
+}
+
+bool conf_read_pem(const struct conf_reading *r)
+{
+	return read_file(r, CONF_PEM_MAX, "certificates in PEM", flaw_of_pem);
+}
+
+static const char *flaw_of_text(const struct str *text)
+{
+	return str_is_utf8(str_z(text), text->len) && !memchr(str_z(text), '\0', text->len)
+		       ? NULL
+		       : "it is not UTF-8";
+}
+
+bool conf_read_text(const struct conf_reading *r)
+{
+	return read_file(r, CONF_TEMPLATE_MAX, "text", flaw_of_text);
 }
 
 bool conf_read_secret(const struct conf_reading *r)

@@ -33,6 +33,7 @@ void conf_show_text(const char *text, struct str *out);
 
 bool conf_read_path(const struct conf_reading *r);
 bool conf_read_pem(const struct conf_reading *r);
+bool conf_read_text(const struct conf_reading *r);
 bool conf_read_secret(const struct conf_reading *r);
 bool conf_read_int(const struct conf_reading *r);
 bool conf_read_duration(const struct conf_reading *r);

@@ -361,12 +361,6 @@ static bool is_cut(const struct line *l)
 	return strstr(l->error, "SSL_ERROR_SYSCALL");
 }
 
-/* libcurl reads 300 KB of greeting, and calls more of it a failed read. */
-static bool is_flooded(const struct line *l)
-{
-	return strstr(l->error, "Too large response headers");
-}
-
 static int connect_err(const struct line *l, CURLcode res)
 {
 	switch (res) {
@@ -389,7 +383,7 @@ static int connect_err(const struct line *l, CURLcode res)
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
-		return is_flooded(l) ? CM_EPROTO : CM_ECLOSED;
+		return CM_ECLOSED;
 	default: /* libcurl's list, not ours */
 		return CM_ECONN;
 	}
@@ -418,8 +412,6 @@ static const char *failure_text(struct line *l, CURLcode res)
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
-		if (is_flooded(l))
-			return "the server talks without end before it is ready";
 		return l->n_greeting ? "connection closed by the server before it was ready"
 				     : "connection closed by the server before it had greeted";
 	case CURLE_LOGIN_DENIED:

@@ -20,6 +20,7 @@ struct flow_plan {
 	unsigned refs;
 	const struct conf *conf; /* owned reference */
 	struct content_template ***templates; /* owned: [campaign][step] */
+	struct mail_classes *classes; /* owned */
 };
 
 /* ---- an item: one lead on its way -------------------------------------------------------------- */
@@ -57,6 +58,9 @@ struct flow_batch {
 
 struct flow_sender;
 struct flow_link;
+
+/* So many refusals that nobody understands, in a row and by as many domains, pause a mailbox. */
+#define FLOW_UNKNOWN_MAX 3
 
 struct flow_item {
 	uint64_t id;
@@ -129,6 +133,9 @@ struct flow_sender {
 	bool keeping; /* it is being told */
 	bool claiming;
 	size_t rotor; /* whose turn it is */
+	/* Domains that refused its last mails, one after the other, for an unknown reason. */
+	char *unknown[FLOW_UNKNOWN_MAX]; /* owned */
+	size_t n_unknown;
 };
 
 /* One connection of a mailbox. */
@@ -155,7 +162,7 @@ extern struct flow_state {
 	struct flow_plan *plan; /* owned reference: the current generation */
 	GPtrArray *campaigns; /* of struct flow_campaign, owned */
 	GPtrArray *senders; /* of struct flow_sender, owned */
-	GHashTable *controls; /* name -> "" : what CONTROL_SET stored */
+	GHashTable *controls; /* name -> value, owned: what CONTROL_SET stored */
 	GHashTable *items; /* id -> struct flow_item, owned */
 	struct list stages[FLOW_STAGE_GIVE_BACK + 1];
 	uint64_t last_id;
@@ -194,6 +201,7 @@ const char *flow_control(const char *prefix, const char *name);
 /* Why KIND NAME (flow_pause) is paused, for people; NULL: it is not. Borrowed as above. */
 const char *flow_pause_why(const char *kind, const char *name);
 #define FLOW_YES     "yes" /* the value of a control that an operator set */
+#define FLOW_CONTENT "content_rejected/" /* before CAMPAIGN/STEP: how often (refusals.c) */
 #define FLOW_COUNTED "counted/" /* before a pause's control: since when (wall) bounces count */
 void flow_campaigns_init(void);
 struct flow_campaign *flow_campaign_find(const char *name); /* NULL: none */
@@ -203,6 +211,8 @@ bool flow_campaign_may_send(const struct flow_campaign *c);
 
 /* Pauses KIND NAME because of WHY: from now on, and in the store when it takes it. */
 void flow_pause_for(const char *kind, const char *name, const char *why);
+/* A control of our own; likewise. */
+void flow_control_put(const char *prefix, const char *name, const char *value);
 
 /* ---- outage.c ---------------------------------------------------------------------------------- */
 
@@ -350,6 +360,17 @@ void flow_guard_forget(const char *pause); /* the control PAUSE was removed: cou
 struct flow_reason flow_why_gate(
 	struct mem_arena *a, const struct mailbox_info *m, const struct mailbox_gate *gate);
 
+/* refusals.c */
+/* The outcome of IT, an attempt from S, is T. */
+struct flow_trouble;
+void flow_refusals_note(
+	struct flow_sender *s, const struct flow_item *it, const struct flow_trouble *t);
+void flow_refusals_forget(struct flow_sender *s);
+/* NULL: the step may go out; else "COUNT times, the last: …": its content was refused. */
+const char *flow_refusals_stopped(const struct conf_campaign *c, size_t step);
+/* The names of all that may not, as a claim has it; in A. */
+const char *flow_refusals_stopped_steps(const struct conf_campaign *c, struct mem_arena *a);
+
 /* trouble.c: what a verdict means. The one place. */
 enum flow_lead_next {
 	FLOW_LEAD_NEXT,
@@ -358,19 +379,25 @@ enum flow_lead_next {
 	FLOW_LEAD_HOLD,
 	FLOW_LEAD_END
 };
+enum flow_suppress { FLOW_SUPPRESS_NOBODY, FLOW_SUPPRESS_ADDRESS, FLOW_SUPPRESS_DOMAIN };
 struct flow_trouble {
-	const char *class; /* who is at fault (mail.md) */
+	struct mail_ruling ruling; /* who is at fault (mail.md), and why */
 	enum store_attempt_state attempt;
 	enum store_outcome outcome; /* of the step; NONE: it is still to be sent */
 	enum flow_lead_next lead;
 	enum lead_reason reason; /* of DEFER, HOLD, END */
 	int64_t wait_ms; /* DEFER: how long */
-	bool throttle; /* the mailbox backs off */
-	bool suppress; /* the address is not written to again */
+	bool has_fault; /* something is wrong with the mailbox */
+	enum mailbox_fault fault; /* HAS_FAULT: what */
+	enum flow_suppress suppress; /* who is not written to again */
+	int64_t suppress_ms; /* DOMAIN: for how long */
 };
+/* Who is at fault for what became of a mail or a connection. */
+struct mail_ruling flow_trouble_ruling(struct mail_classes *classes, const struct mail_verdict *v);
 /* What broke when V ended a connection before its first mail. */
-enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v);
-/* V is the fate of attempt number N of a step. */
-struct flow_trouble flow_trouble_of(const struct mail_verdict *v, int n);
+enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v, struct mail_ruling r);
+/* V is the fate of attempt number N of a step, R who is at fault; PAST: of the attempts before. */
+struct flow_trouble flow_trouble_of(const struct mail_verdict *v, struct mail_ruling r, int n,
+	const struct store_past *past, int64_t now_ms);
 /* How long until the store is tried again, after FAILURES in a row. */
 int64_t flow_trouble_store_wait_ms(unsigned failures);

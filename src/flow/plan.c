@@ -21,6 +21,7 @@ static void plan_free(struct flow_plan *p)
 		free(p->templates[i]);
 	}
 	free(p->templates);
+	mail_classes_free(p->classes);
 	conf_unref(c);
 	free(p);
 }
@@ -35,6 +36,17 @@ void flow_plan_unref(struct flow_plan *p)
 {
 	if (p && --p->refs == 0)
 		plan_free(p);
+}
+
+static void read_classes(struct flow_plan *p, struct str *ret_problems)
+{
+	struct str problems = STR_INIT;
+
+	if (mail_classes_new(p->conf->reply_classes.path, p->conf->reply_classes.text, &p->classes,
+		    &problems) &&
+		ret_problems)
+		str_adds(ret_problems, str_z(&problems));
+	str_done(&problems);
 }
 
 struct flow_plan *flow_plan_new(const struct conf *c, struct str *ret_problems)
@@ -60,6 +72,7 @@ struct flow_plan *flow_plan_new(const struct conf *c, struct str *ret_problems)
 			free(problem);
 		}
 	}
+	read_classes(p, ret_problems);
 	return p;
 }
 

@@ -67,7 +67,7 @@ static struct flow_trouble released(const struct flow_item *it)
 	bool ends = it->released_to != LEAD_REASON_NONE;
 
 	return (struct flow_trouble){
-		.class = it->released,
+		.ruling = { MAIL_CLASS_SERVER_TRANSIENT, it->released },
 		.attempt = STORE_ATTEMPT_RELEASED,
 		.outcome = ends ? STORE_OUTCOME_CANCELLED : STORE_OUTCOME_NONE,
 		.lead = ends ? FLOW_LEAD_END : FLOW_LEAD_AGAIN,
@@ -80,7 +80,9 @@ static struct flow_trouble fate(const struct flow_item *it)
 	/* What the server said outranks our wish to let go. */
 	return it->released && it->verdict.outcome == MAIL_OUTCOME_NOT_SENT
 		       ? released(it)
-		       : flow_trouble_of(&it->verdict, it->attempt);
+		       : flow_trouble_of(&it->verdict,
+				 flow_trouble_ruling(it->plan->classes, &it->verdict), it->attempt,
+				 &it->claimed->past, clock_wall_ms());
 }
 
 /* ---- writing it down ---------------------------------------------------------------------------- */
@@ -91,8 +93,10 @@ void flow_record_log(
 	log_event(LOG_INFO, "send", LOG_S("lead", a->lead_id), LOG_S("campaign", a->campaign),
 		LOG_S("step", a->step), LOG_I("attempt", a->n), LOG_S("mailbox", a->mailbox),
 		LOG_S("to", a->to), LOG_S("outcome", store_attempt_name(outcome->u.outcome.state)),
-		LOG_I("code", outcome->u.outcome.code), LOG_S("reply", outcome->u.outcome.text),
-		LOG_S("message_id", a->message_id), LOG_S("delays", delays));
+		LOG_S("class", outcome->u.outcome.class),
+		LOG_S("reason", outcome->u.outcome.reason), LOG_I("code", outcome->u.outcome.code),
+		LOG_S("reply", outcome->u.outcome.text), LOG_S("message_id", a->message_id),
+		LOG_S("delays", delays));
 }
 
 static void log_send(const struct store_req *r, const struct flow_item *it)
@@ -167,6 +171,21 @@ static void on_outcome(struct store_req *r)
 	flow_item_end(it);
 }
 
+static void suppress(struct store_req *r, const struct flow_trouble *t, const char *to)
+{
+	const char *at = strrchr(to, '@');
+
+	if (t->suppress == FLOW_SUPPRESS_NOBODY)
+		return;
+	r->u.outcome.suppress_reason = lead_reason_name(LEAD_REASON_BOUNCED);
+	if (t->suppress == FLOW_SUPPRESS_DOMAIN && at) {
+		r->u.outcome.suppress = mem_arena_printf(&r->arena, "*%s", at);
+		r->u.outcome.suppress_until_ms = clock_wall_ms() + t->suppress_ms;
+	} else {
+		r->u.outcome.suppress = mem_arena_dup(&r->arena, to);
+	}
+}
+
 static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 {
 	struct store_req *r = store_req_new(STORE_OUTCOME, on_outcome, it->id, NULL);
@@ -176,13 +195,19 @@ static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 	r->u.outcome.n = it->attempt;
 	r->u.outcome.claim = mem_arena_dup(&r->arena, it->batch->claim);
 	r->u.outcome.state = t->attempt;
-	r->u.outcome.class = mem_arena_dup(&r->arena, t->class);
+	r->u.outcome.class = mem_arena_dup(&r->arena, t->attempt == STORE_ATTEMPT_RELEASED
+							      ? it->released
+							      : mail_class_name(t->ruling.class));
+	r->u.outcome.reason = mem_arena_dup(&r->arena, t->ruling.reason);
 	r->u.outcome.code = it->verdict.code;
 	r->u.outcome.text = it->released
 				    ? mem_arena_printf(&r->arena, "released: %s", it->released)
 				    : mem_arena_printf(&r->arena, "%s%s%s", it->verdict.enhanced,
 					      *it->verdict.enhanced ? " " : "", it->verdict.text);
 	r->u.outcome.queue_id = mem_arena_dup(&r->arena, it->verdict.queue_id);
+	r->u.outcome.server_message_id = str_eq(it->verdict.message_id, it->message_id)
+						 ? ""
+						 : mem_arena_dup(&r->arena, it->verdict.message_id);
 	for (size_t i = 0; i < 3; i++)
 		r->u.outcome.delays[i] = (double)it->verdict.delay_ms[i] / 1000.0;
 	r->u.outcome.email_outcome = t->outcome;
@@ -193,12 +218,23 @@ static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 	r->u.outcome.to.step = mem_arena_dup(&r->arena, r->u.outcome.to.step);
 	r->u.outcome.to.last_step = mem_arena_dup(&r->arena, r->u.outcome.to.last_step);
 	r->u.outcome.to.mailbox = mem_arena_dup(&r->arena, it->from);
-	if (t->suppress) {
-		r->u.outcome.suppress = mem_arena_dup(&r->arena, e->to);
-		r->u.outcome.suppress_reason = lead_reason_name(LEAD_REASON_BOUNCED);
-	}
+	suppress(r, t, e->to);
 	r->person = mem_arena_dup(&r->arena, it->claimed->lead.person);
 	store_send(r);
+}
+
+/* What the fate of IT says about its mailbox, and together with others about more than that. */
+static void tell(struct flow_sender *s, const struct flow_item *it, const struct flow_trouble *t)
+{
+	bool is_sent = t->attempt == STORE_ATTEMPT_SENT;
+
+	flow_refusals_note(s, it, t);
+	if (t->has_fault)
+		flow_sender_fault(s, t->fault, &it->verdict);
+	else if (is_sent)
+		mailbox_succeed(s->mailbox);
+	if (is_sent || flow_guard_is_bounce(t->attempt, mail_class_name(t->ruling.class)))
+		flow_guard_saw(it->from, it->campaign->name, !is_sent);
 }
 
 void flow_record_enter(struct flow_item *it)
@@ -211,13 +247,7 @@ void flow_record_enter(struct flow_item *it)
 
 		it->from = mailbox_name(s->mailbox);
 		flow_sender_leave(it);
-		if (t.throttle)
-			flow_sender_fault(s, MAILBOX_FAULT_TRANSIENT, &it->verdict);
-		else if (t.attempt == STORE_ATTEMPT_SENT)
-			mailbox_succeed(s->mailbox);
-		if (t.attempt == STORE_ATTEMPT_SENT || flow_guard_is_bounce(t.attempt, t.class))
-			flow_guard_saw(
-				it->from, it->campaign->name, t.attempt != STORE_ATTEMPT_SENT);
+		tell(s, it, &t);
 		flow_sched_soon();
 	}
 	send_outcome(it, &t);

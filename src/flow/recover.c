@@ -134,10 +134,11 @@ static void on_voided(struct store_req *v)
 	r->u.outcome.key = mem_arena_dup(&r->arena, o->a.key);
 	r->u.outcome.n = o->a.n;
 	r->u.outcome.state = sure ? STORE_ATTEMPT_RELEASED : STORE_ATTEMPT_UNCERTAIN;
-	r->u.outcome.class = sure ? "recovery" : "unknown";
+	r->u.outcome.class = sure ? "recovery" : mail_class_name(MAIL_CLASS_UNKNOWN);
+	r->u.outcome.reason = sure ? "" : "no-answer";
 	r->u.outcome.text = sure ? "released: the process ended before the dot"
 				 : "the process ended while the mail was in transmission";
-	r->u.outcome.queue_id = "";
+	r->u.outcome.queue_id = r->u.outcome.server_message_id = "";
 	r->u.outcome.email_state = sure ? STORE_EMAIL_READY : STORE_EMAIL_DONE;
 	r->u.outcome.email_outcome = sure ? STORE_OUTCOME_NONE : STORE_OUTCOME_UNCERTAIN;
 	r->u.outcome.lead_id = mem_arena_dup(&r->arena, o->a.lead_id);

@@ -136,6 +136,8 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 			it, c && c->conf ? "campaign_paused" : "campaign_gone", LEAD_REASON_NONE);
 	else if (flow_is_paused("mailbox", it->sender->address))
 		flow_send_release(it, "mailbox_paused", LEAD_REASON_NONE);
+	else if (flow_refusals_stopped(it->campaign, it->step))
+		flow_send_release(it, "content_rejected", LEAD_REASON_NONE);
 	else
 		return true;
 	return false;

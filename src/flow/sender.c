@@ -185,7 +185,8 @@ static void connect_failed(struct flow_sender *s, const struct mail_verdict *v)
 	s->more_links_ms = clock_boot_ms() + MORE_LINKS_AFTER_MS;
 	if (has_link_of_use(s))
 		return;
-	flow_sender_fault(s, flow_trouble_of_connecting(v), v);
+	flow_sender_fault(
+		s, flow_trouble_of_connecting(v, flow_trouble_ruling(flow.plan->classes, v)), v);
 	flow_sched_in_vain();
 }
 
@@ -438,6 +439,7 @@ static void sender_free(void *p)
 	list_each_safe (node, &s->links)
 		flow_link_free(list_entry(node, struct flow_link, node));
 	drop_oauth(s);
+	flow_refusals_forget(s);
 	free(s->address);
 	free(s);
 }

@@ -1,7 +1,8 @@
 /*
- * What an error means: the one table that turns (stage x outcome x reply) into consequences for the
- * lead, the mailbox and the step. Every attempt's fate is accounted for here.
- * Runs on: loop. Called by record.c (attempts) and flow.c (store). Pure.
+ * What an error means: the one table that turns (who is at fault x stage x outcome) into consequences
+ * for the lead, the mailbox and the step (mail.md, "Replies: who is at fault"). Every attempt's fate is
+ * accounted for here.
+ * Runs on: loop. Called by record.c (attempts), sender.c (connections) and outage.c (store). Pure.
  * Never retries itself: it says when, the pumps do.
  */
 #include "flow_private.h"
@@ -10,141 +11,236 @@
 #include "coldmail/err.h"
 #include "coldmail/str.h"
 
-#define ANY_STAGE 0xFFFFu
 #define AT(stage) (1u << MAIL_STAGE_##stage)
-/* The server speaks of our connection or our sender, not yet of a recipient. */
-#define BEFORE_RCPT                                                                                \
-	(AT(CONNECT) | AT(GREET) | AT(EHLO) | AT(AUTH) | AT(IDLE) | AT(MAIL) | AT(RSET) | AT(QUIT))
-#define FROM_RCPT (AT(RCPT) | AT(DATA) | AT(BODY) | AT(DOT))
+/* The server speaks of our connection, not of a mail: nothing there is ever said of a lead. */
+#define BEFORE_MAIL (AT(CONNECT) | AT(GREET) | AT(EHLO) | AT(AUTH) | AT(IDLE) | AT(RSET) | AT(QUIT))
+#define FROM_RCPT   (AT(RCPT) | AT(DATA) | AT(BODY) | AT(DOT))
 
-/* First match decides. enhanced: prefix of the RFC 3463 code, "" matches any; "5.1.1|5.1.2|…". */
+#define STRIKES         3
+#define STRIKES_LAST_MS (30 * CLOCK_DAY_MS)
+/* Nobody greylists for longer: a server that does takes nothing for that address. */
+#define GREYLIST_MAX_MS CLOCK_DAY_MS
+#define DEAD_DOMAIN_MS  (30 * CLOCK_DAY_MS)
+
+/* What a refusal means by its class. */
 static const struct {
-	enum mail_outcome outcome;
-	unsigned stages;
-	int code_from, code_to;
-	const char *enhanced;
-	const char *class;
 	enum flow_lead_next lead;
 	enum lead_reason reason;
-	bool throttle, suppress;
+	bool has_fault; /* the mailbox's */
+	enum mailbox_fault fault;
 } rows[] = {
-	{ MAIL_OUTCOME_SENT, ANY_STAGE, 0, 599, "", "sent", FLOW_LEAD_NEXT, LEAD_REASON_NONE, false,
-		false },
-	{ MAIL_OUTCOME_UNCERTAIN, ANY_STAGE, 0, 599, "", "unknown", FLOW_LEAD_HOLD,
-		LEAD_REASON_SEND_UNCERTAIN, false, false },
-	/* Nothing was said about this lead: it waits for its mailbox. */
-	{ MAIL_OUTCOME_NOT_SENT, ANY_STAGE, 0, 599, "", "server-transient", FLOW_LEAD_AGAIN,
-		LEAD_REASON_NONE, true, false },
-	{ MAIL_OUTCOME_REFUSED, ANY_STAGE, 421, 421, "", "server-transient", FLOW_LEAD_AGAIN,
-		LEAD_REASON_NONE, true, false },
-	/* RFC 1870: the mail is larger than the server takes. */
-	{ MAIL_OUTCOME_REFUSED, AT(MAIL), 552, 552, "5.3.4", "content-rejected", FLOW_LEAD_HOLD,
-		LEAD_REASON_SMTP_UNKNOWN, false, false },
-	{ MAIL_OUTCOME_REFUSED, BEFORE_RCPT, 200, 599, "", "server-transient", FLOW_LEAD_AGAIN,
-		LEAD_REASON_NONE, true, false },
-	/* RFC 3463 3.2: bad destination mailbox, system or syntax; moved; null MX (RFC 7505) */
-	{ MAIL_OUTCOME_REFUSED, AT(RCPT) | AT(DOT), 500, 599,
-		"5.1.1|5.1.2|5.1.3|5.1.6|5.1.10|5.2.1", "recipient-permanent", FLOW_LEAD_END,
-		LEAD_REASON_BOUNCED, false, true },
-	{ MAIL_OUTCOME_REFUSED, FROM_RCPT, 400, 499, "", "recipient-transient", FLOW_LEAD_DEFER,
-		LEAD_REASON_SMTP_DEFERRED, false, false },
+	[MAIL_CLASS_SENT] = { FLOW_LEAD_NEXT },
+	[MAIL_CLASS_RECIPIENT_PERMANENT] = { FLOW_LEAD_END, LEAD_REASON_BOUNCED },
+	[MAIL_CLASS_RECIPIENT_TRANSIENT] = { FLOW_LEAD_DEFER, LEAD_REASON_SMTP_DEFERRED },
+	[MAIL_CLASS_GREYLISTED] = { FLOW_LEAD_DEFER, LEAD_REASON_SMTP_DEFERRED },
+	[MAIL_CLASS_MAILBOX_THROTTLED] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true,
+		MAILBOX_FAULT_RATE },
+	[MAIL_CLASS_MAILBOX_BLOCKED] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true,
+		MAILBOX_FAULT_BLOCKED },
+	[MAIL_CLASS_AUTH_FAILED] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true, MAILBOX_FAULT_AUTH },
+	[MAIL_CLASS_SERVER_TRANSIENT] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true,
+		MAILBOX_FAULT_TRANSIENT },
+	[MAIL_CLASS_CONTENT_REJECTED] = { FLOW_LEAD_AGAIN },
 	/* A no that is not understood suppresses nobody and blocks nothing: it is shown. */
-	{ MAIL_OUTCOME_REFUSED, ANY_STAGE, 0, 599, "", "unknown", FLOW_LEAD_HOLD,
-		LEAD_REASON_SMTP_UNKNOWN, false, false },
+	[MAIL_CLASS_UNKNOWN] = { FLOW_LEAD_HOLD, LEAD_REASON_SMTP_UNKNOWN },
 };
 
-static bool has_code(const char *list, const char *enhanced)
-{
-	size_t n = strlen(enhanced);
+/* ---- when ------------------------------------------------------------------------------------- */
 
-	if (!*list)
-		return true;
-	if (!n)
-		return false;
-	for (const char *p = list; (p = strstr(p, enhanced)); p += n)
-		if ((p == list || p[-1] == '|') && (p[n] == '|' || !p[n]))
-			return true;
-	return false;
+static int64_t nth(const int64_t *wait, int n_waits, int n)
+{
+	return wait[n < 1 ? 0 : n > n_waits ? n_waits - 1 : n - 1];
 }
 
-/* A step that was refused or lost is tried again after 5, 15, 60 min (what greylisting asks for,
- * RFC 6647), then 1, 3, 7 days. */
-static int64_t defer_ms(int n)
+/* The Nth time that an address takes nothing. */
+static int64_t transient_ms(int n)
+{
+	static const int64_t wait[] = { CLOCK_DAY_MS, 3 * CLOCK_DAY_MS, 7 * CLOCK_DAY_MS };
+
+	return nth(wait, 3, n);
+}
+
+/* The Nth time that a server does not know us yet (RFC 6647). */
+static int64_t greylisted_ms(int n)
+{
+	static const int64_t wait[] = { 5 * CLOCK_MINUTE_MS, 15 * CLOCK_MINUTE_MS, CLOCK_HOUR_MS };
+
+	return nth(wait, 3, n);
+}
+
+/* The Nth try of a mail that broke without a word about its lead. */
+static int64_t aside_ms(int n)
 {
 	static const int64_t wait[] = { 5 * CLOCK_MINUTE_MS, 15 * CLOCK_MINUTE_MS, CLOCK_HOUR_MS,
 		CLOCK_DAY_MS, 3 * CLOCK_DAY_MS, 7 * CLOCK_DAY_MS };
-	size_t last = sizeof wait / sizeof *wait - 1, i = n < 1 ? 0 : (size_t)n - 1;
 
-	return wait[i > last ? last : i];
+	return nth(wait, 6, n);
 }
 
-static enum store_attempt_state attempt_state(enum mail_outcome o)
+/* ---- who -------------------------------------------------------------------------------------- */
+
+static bool is_at(const struct mail_verdict *v, unsigned stages)
 {
-	switch (o) {
-	case MAIL_OUTCOME_SENT:
-		return STORE_ATTEMPT_SENT;
-	case MAIL_OUTCOME_REFUSED:
-		return STORE_ATTEMPT_REFUSED;
-	case MAIL_OUTCOME_NOT_SENT:
-		return STORE_ATTEMPT_NOT_SENT;
-	case MAIL_OUTCOME_UNCERTAIN:
-		break;
-	}
-	return STORE_ATTEMPT_UNCERTAIN;
+	return stages & 1u << v->stage;
 }
 
-static enum store_outcome step_outcome(enum mail_outcome o, enum flow_lead_next lead)
+static enum mailbox_fault fault_of(const struct mail_verdict *v, struct mail_ruling r)
 {
-	if (o == MAIL_OUTCOME_SENT)
-		return STORE_OUTCOME_SENT;
-	if (o == MAIL_OUTCOME_UNCERTAIN)
-		return STORE_OUTCOME_UNCERTAIN;
-	return lead == FLOW_LEAD_END ? STORE_OUTCOME_REFUSED : STORE_OUTCOME_NONE;
+	if (r.class == MAIL_CLASS_MAILBOX_THROTTLED && str_eq(r.reason, "daily-limit"))
+		return MAILBOX_FAULT_DAILY_LIMIT;
+	if (r.class == MAIL_CLASS_AUTH_FAILED && v->code / 100 == 4)
+		return MAILBOX_FAULT_AUTH_LATER;
+	return rows[r.class].has_fault ? rows[r.class].fault : MAILBOX_FAULT_TRANSIENT;
 }
 
-struct flow_trouble flow_trouble_of(const struct mail_verdict *v, int n)
-{
-	size_t i = 0;
-
-	while (rows[i].outcome != v->outcome || !(rows[i].stages & 1u << v->stage) ||
-		v->code < rows[i].code_from || v->code > rows[i].code_to ||
-		!has_code(rows[i].enhanced, v->enhanced))
-		i++; /* the last rows match any stage and code of their outcome */
-	struct flow_trouble t = {
-		.class = rows[i].class,
-		.attempt = attempt_state(v->outcome),
-		.outcome = step_outcome(v->outcome, rows[i].lead),
-		.lead = rows[i].lead,
-		.reason = rows[i].reason,
-		.throttle = rows[i].throttle,
-		.suppress = rows[i].suppress,
-	};
-	/* We let go of it ourselves (no slot came in time): that blames nobody. */
-	if (v->outcome == MAIL_OUTCOME_NOT_SENT && v->err == CM_ECANCELED) {
-		t.class = "self";
-		t.throttle = false;
-		return t;
-	}
-	/* A mail whose attempts keep failing before anybody speaks of the lead steps aside, so that it
-	 * cannot hold up the others of its mailbox. */
-	if (t.lead == FLOW_LEAD_AGAIN && n >= 2 && (FROM_RCPT & 1u << v->stage)) {
-		t.lead = FLOW_LEAD_DEFER;
-		t.reason = LEAD_REASON_SMTP_DEFERRED;
-	}
-	if (t.lead == FLOW_LEAD_DEFER)
-		t.wait_ms = defer_ms(n);
-	return t;
-}
-
-enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v)
+enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v, struct mail_ruling r)
 {
 	if (v->err == CM_ETLS)
 		return MAILBOX_FAULT_TLS;
 	if (v->err == CM_EAUTH)
 		return MAILBOX_FAULT_AUTH;
-	if (v->stage != MAIL_STAGE_AUTH || !v->code || v->code == 421)
-		return MAILBOX_FAULT_TRANSIENT;
-	return v->code < 500 ? MAILBOX_FAULT_AUTH_LATER : MAILBOX_FAULT_AUTH;
+	return v->code ? fault_of(v, r) : MAILBOX_FAULT_TRANSIENT;
+}
+
+/* ---- attempts --------------------------------------------------------------------------------- */
+
+static struct flow_trouble sent(void)
+{
+	return (struct flow_trouble){
+		.attempt = STORE_ATTEMPT_SENT,
+		.outcome = STORE_OUTCOME_SENT,
+		.lead = FLOW_LEAD_NEXT,
+	};
+}
+
+static struct flow_trouble uncertain(void)
+{
+	return (struct flow_trouble){
+		.attempt = STORE_ATTEMPT_UNCERTAIN,
+		.outcome = STORE_OUTCOME_UNCERTAIN,
+		.lead = FLOW_LEAD_HOLD,
+		.reason = LEAD_REASON_SEND_UNCERTAIN,
+	};
+}
+
+/* Nothing was said about this lead: it waits for its mailbox. We let go of some ourselves (no slot came
+ * in time): that blames nobody. */
+static struct flow_trouble not_sent(const struct mail_verdict *v, struct mail_ruling r)
+{
+	return (struct flow_trouble){
+		.attempt = STORE_ATTEMPT_NOT_SENT,
+		.lead = FLOW_LEAD_AGAIN,
+		.has_fault = v->err != CM_ECANCELED,
+		.fault = flow_trouble_of_connecting(v, r),
+	};
+}
+
+static struct flow_trouble refused(const struct mail_verdict *v, struct mail_ruling r)
+{
+	bool is_of_mail = !is_at(v, BEFORE_MAIL);
+
+	/* What makes it too big may be the lead's own: it would be no smaller again. */
+	if (is_of_mail && str_eq(r.reason, "too-big"))
+		r.class = MAIL_CLASS_UNKNOWN;
+	return (struct flow_trouble){
+		.attempt = STORE_ATTEMPT_REFUSED,
+		.lead = is_of_mail ? rows[r.class].lead : FLOW_LEAD_AGAIN,
+		.reason = is_of_mail ? rows[r.class].reason : LEAD_REASON_NONE,
+		.has_fault = rows[r.class].has_fault || !is_of_mail,
+		.fault = fault_of(v, r),
+	};
+}
+
+/* The address takes nothing, once more. */
+static void strike(struct flow_trouble *t, const struct store_past *past, int64_t now_ms)
+{
+	t->wait_ms = transient_ms(past->n_transient + 1);
+	if (past->n_transient < STRIKES - 1 ||
+		now_ms - past->transient_ms[STRIKES - 2] > STRIKES_LAST_MS)
+		return;
+	t->lead = FLOW_LEAD_END;
+	t->reason = LEAD_REASON_STOPPED;
+	t->outcome = STORE_OUTCOME_CANCELLED;
+}
+
+static void blame_recipient(struct flow_trouble *t, const struct store_past *past, int64_t now_ms)
+{
+	switch (t->ruling.class) {
+	case MAIL_CLASS_RECIPIENT_PERMANENT:
+		t->outcome = STORE_OUTCOME_REFUSED;
+		t->suppress = FLOW_SUPPRESS_ADDRESS;
+		if (str_eq(t->ruling.reason, "domain-dead")) {
+			t->suppress = FLOW_SUPPRESS_DOMAIN;
+			t->suppress_ms = DEAD_DOMAIN_MS;
+		}
+		break;
+	case MAIL_CLASS_RECIPIENT_TRANSIENT:
+		strike(t, past, now_ms);
+		break;
+	case MAIL_CLASS_GREYLISTED:
+		t->wait_ms = greylisted_ms(past->n_greylisted + 1);
+		if (past->n_greylisted && now_ms - past->greylisted_ms > GREYLIST_MAX_MS) {
+			t->ruling.class = MAIL_CLASS_RECIPIENT_TRANSIENT;
+			strike(t, past, now_ms);
+		}
+		break;
+	case MAIL_CLASS_SENT:
+	case MAIL_CLASS_MAILBOX_THROTTLED:
+	case MAIL_CLASS_MAILBOX_BLOCKED:
+	case MAIL_CLASS_AUTH_FAILED:
+	case MAIL_CLASS_SERVER_TRANSIENT:
+	case MAIL_CLASS_CONTENT_REJECTED:
+	case MAIL_CLASS_UNKNOWN:
+		break;
+	}
+}
+
+static struct flow_trouble by_outcome(const struct mail_verdict *v, struct mail_ruling r)
+{
+	switch (v->outcome) {
+	case MAIL_OUTCOME_SENT:
+		return sent();
+	case MAIL_OUTCOME_NOT_SENT:
+		return not_sent(v, r);
+	case MAIL_OUTCOME_REFUSED:
+		return refused(v, r);
+	case MAIL_OUTCOME_UNCERTAIN:
+		break;
+	}
+	return uncertain();
+}
+
+struct flow_trouble flow_trouble_of(const struct mail_verdict *v, struct mail_ruling r, int n,
+	const struct store_past *past, int64_t now_ms)
+{
+	struct flow_trouble t = by_outcome(v, r);
+
+	t.ruling = r;
+	if (v->outcome == MAIL_OUTCOME_REFUSED && !is_at(v, BEFORE_MAIL))
+		blame_recipient(&t, past, now_ms);
+	/* A mail whose attempts keep failing before anybody speaks of the lead steps aside, so that it
+	 * cannot hold up the others of its mailbox (case 36). */
+	if (t.lead == FLOW_LEAD_AGAIN && n >= 2 && is_at(v, FROM_RCPT) && v->err != CM_ECANCELED) {
+		t.lead = FLOW_LEAD_DEFER;
+		t.reason = LEAD_REASON_SMTP_DEFERRED;
+		t.wait_ms = aside_ms(n);
+	}
+	return t;
+}
+
+struct mail_ruling flow_trouble_ruling(struct mail_classes *classes, const struct mail_verdict *v)
+{
+	if (v->outcome == MAIL_OUTCOME_SENT)
+		return (struct mail_ruling){ MAIL_CLASS_SENT, "" };
+	if (v->outcome == MAIL_OUTCOME_UNCERTAIN)
+		return (struct mail_ruling){ MAIL_CLASS_UNKNOWN, "no-answer" };
+	if (v->code)
+		return mail_classify(
+			classes, MAIL_WHERE_SUBMISSION, v->stage, v->code, v->enhanced, v->text);
+	if (v->err == CM_EAUTH)
+		return (struct mail_ruling){ MAIL_CLASS_AUTH_FAILED, "auth" };
+	return (struct mail_ruling){ MAIL_CLASS_SERVER_TRANSIENT,
+		v->err == CM_ECANCELED ? "self" : "connection" };
 }
 
 int64_t flow_trouble_store_wait_ms(unsigned failures)

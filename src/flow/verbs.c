@@ -60,6 +60,29 @@ static void on_control(struct store_req *r)
 	free(c);
 }
 
+/* The campaign is resumed: its steps that were refused for their content have another try. */
+static void forget_content(struct store_req *r, const char *campaign)
+{
+	char *of = xasprintf(FLOW_CONTENT "%s/", campaign);
+	GHashTableIter i;
+	void *name;
+
+	g_hash_table_iter_init(&i, flow.controls);
+	while (g_hash_table_iter_next(&i, &name, NULL)) {
+		size_t n = r->u.control.n;
+
+		if (!str_starts(name, of))
+			continue;
+		struct store_control *v = mem_arena_get(&r->arena, (n + 1) * sizeof *v);
+		memcpy(v, r->u.control.v, n * sizeof *v);
+		v[n] = (struct store_control){ .name = mem_arena_dup(&r->arena, name),
+			.at_ms = clock_wall_ms() };
+		r->u.control.v = v;
+		r->u.control.n++;
+	}
+	free(of);
+}
+
 /* VALUE NULL: removes it. Bounces are counted anew after a pause (flow_guard_recall). */
 static struct store_req *control_new(
 	const char *prefix, const char *name, const char *value, flow_answer *cb, void *arg)
@@ -113,6 +136,8 @@ static struct store_req *pause_new(
 	} else if (str_eq(kind, "campaign")) {
 		r = control_new("pause/campaign/", name, why, cb, arg);
 		r->u.control.void_campaign = why ? mem_arena_dup(&r->arena, name) : NULL;
+		if (!why)
+			forget_content(r, name);
 	} else {
 		r = control_new("pause/mailbox/", name, why, cb, arg);
 		r->u.control.void_mailbox = why ? mem_arena_dup(&r->arena, name) : NULL;
@@ -135,13 +160,21 @@ void flow_pause(const char *kind, const char *name, bool paused, flow_answer *cb
 }
 
 /* It holds from now on, whatever the store says; there it outlives a restart. */
-void flow_pause_for(const char *kind, const char *name, const char *why)
+static void hold(struct store_req *r)
 {
-	struct store_req *r = pause_new(kind, name, why, NULL, NULL);
-
 	apply(r->u.control.v);
 	flow_plan_apply();
 	store_send(r);
+}
+
+void flow_pause_for(const char *kind, const char *name, const char *why)
+{
+	hold(pause_new(kind, name, why, NULL, NULL));
+}
+
+void flow_control_put(const char *prefix, const char *name, const char *value)
+{
+	hold(control_new(prefix, name, value, NULL, NULL));
 }
 
 /* ---- resolve --------------------------------------------------------------------------------------- */

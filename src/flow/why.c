@@ -201,6 +201,22 @@ static void weigh(struct question *q, size_t first, size_t end, size_t mailbox)
 	}
 }
 
+static void add_stopped_steps(
+	struct question *q, const struct conf_campaign *c, const char *subject)
+{
+	for (size_t i = 0; i < c->n_steps; i++) {
+		const char *refused = flow_refusals_stopped(c, i);
+
+		if (!refused)
+			continue;
+		add(q, subject, "content_rejected", true, CLOCK_NEVER_MS,
+			"step %s was refused for its content %s; change it, then "
+			"`coldmailctl resume campaign %s`",
+			c->steps[i].name, refused, c->name);
+		q->v[q->n - 1].limit = mem_arena_printf(&q->arena, "%d", c->content_rejected_stop);
+	}
+}
+
 static void add_campaign(struct question *q, const struct due *d)
 {
 	const struct flow_campaign *c = flow_campaign_find(d->campaign);
@@ -224,6 +240,7 @@ static void add_campaign(struct question *q, const struct due *d)
 		add(q, subject, "campaign_paused", false, CLOCK_NEVER_MS,
 			"%s: `coldmailctl resume campaign %s`",
 			flow_pause_why("campaign", d->campaign), d->campaign);
+	add_stopped_steps(q, c->conf, subject);
 	bool others = d->due_now || earlier(d->draft_ms, d->send_ms) != CLOCK_NEVER_MS;
 	if (!q->lead && !others)
 		add_strays(q, d, subject);

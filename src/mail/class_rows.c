@@ -340,7 +340,7 @@ static void read_class(struct reading *r, struct mail_class_row *row, const char
 {
 	struct str names = STR_INIT;
 
-	for (int c = 0; c <= MAIL_CLASS_UNKNOWN; c++) {
+	for (int c = MAIL_CLASS_RECIPIENT_PERMANENT; c <= MAIL_CLASS_UNKNOWN; c++) {
 		if (str_eq(mail_class_name((enum mail_class)c), text)) {
 			row->class = (enum mail_class)c;
 			str_done(&names);

@@ -251,7 +251,7 @@ static void act_final(struct mail_smtp *s)
 	}
 	struct mail_verdict v = by_reply(s, is_yes ? MAIL_OUTCOME_SENT : MAIL_OUTCOME_REFUSED);
 	if (is_yes)
-		mail_reply_queue_id(&s->reply, v.queue_id);
+		mail_reply_ids(&s->reply, v.queue_id, v.message_id);
 	decide(s, &v);
 	mail_smtp_go_idle(s);
 }

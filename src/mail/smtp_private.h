@@ -34,8 +34,8 @@ enum mail_reply_feed { MAIL_REPLY_MORE, MAIL_REPLY_DONE, MAIL_REPLY_GARBAGE };
 /* TEXT is one line without its end; it may hold NULs. After GARBAGE, code is 0 and text says what
  * came. */
 enum mail_reply_feed mail_reply_feed(struct mail_reply *r, const char *text, size_t n);
-/* The server's name for the mail, from a 2xx reply to the dot; "" when no known form is in it. */
-void mail_reply_queue_id(const struct mail_reply *r, char ret[64]);
+/* The server's names for the mail, from a 2xx reply to the dot; "" when no known form is in it. */
+void mail_reply_ids(const struct mail_reply *r, char ret_queue_id[64], char ret_message_id[128]);
 
 /* ---- how it began (smtp_hello.c) ------------------------------------------------------------- */
 

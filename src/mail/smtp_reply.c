@@ -112,7 +112,22 @@ enum mail_reply_feed mail_reply_feed(struct mail_reply *r, const char *text, siz
 
 /* ---- what else a reply says ------------------------------------------------------------------ */
 
-void mail_reply_queue_id(const struct mail_reply *r, char ret[64])
+/* "<id@host>": of servers that give every mail a Message-ID of their own. */
+static void message_id(const struct mail_reply *r, char ret[128])
+{
+	*ret = '\0';
+	for (const char *p = r->text; (p = strchr(p, '<')); p++) {
+		size_t n = strcspn(p, " >");
+
+		if (p[n] != '>' || !memchr(p, '@', n) || n + 2 > 128)
+			continue;
+		memcpy(ret, p, n + 1);
+		ret[n + 1] = '\0';
+		return;
+	}
+}
+
+static void queue_id(const struct mail_reply *r, char ret[64])
 {
 	/* Postfix and many; Exim; Exchange. */
 	static const char *const before[] = { "queued as ", "id=", "InternalId=" };
@@ -131,4 +146,10 @@ void mail_reply_queue_id(const struct mail_reply *r, char ret[64])
 		ret[n] = '\0';
 		return;
 	}
+}
+
+void mail_reply_ids(const struct mail_reply *r, char ret_queue_id[64], char ret_message_id[128])
+{
+	queue_id(r, ret_queue_id);
+	message_id(r, ret_message_id);
 }

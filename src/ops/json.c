@@ -104,10 +104,12 @@ cJSON *ops_json_attempt(const struct store_attempt *a)
 	add_text(o, "to", a->to);
 	add_text(o, "outcome", store_attempt_name(a->state));
 	add_text(o, "class", a->class);
+	add_text(o, "reason", a->reason);
 	ops_json_whole(o, "code", a->code);
 	add_text(o, "reply", a->text);
 	add_text(o, "queue_id", a->queue_id);
 	add_text(o, "message_id", a->message_id);
+	add_text(o, "server_message_id", a->server_message_id);
 	add_text(o, "delays", delays);
 	ops_json_time(o, "at", a->ended_ms ? a->ended_ms : a->reserved_ms);
 	free(delays);

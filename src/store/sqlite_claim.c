@@ -18,15 +18,15 @@ struct head {
 static size_t heads(
 	struct store_db *db, struct store_req *r, int64_t before_ms, size_t max, struct head **ret)
 {
-	const char *campaign = r->u.claim.campaign;
+	const char *campaign = r->u.claim.campaign, *stopped = r->u.claim.stopped_steps;
 	struct head *v = NULL;
 	size_t n = 0;
 	sqlite3_stmt *st =
 		r->u.claim.stage == LEAD_STAGE_SEND
 			? store_db_find(db, STORE_SQL_CLAIM_SEND, SQL_T(campaign), SQL_I(before_ms),
-				  SQL_I(max), SQL_T(r->u.claim.mailbox))
+				  SQL_I(max), SQL_T(stopped), SQL_T(r->u.claim.mailbox))
 			: store_db_find(db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign),
-				  SQL_I(before_ms), SQL_I(max));
+				  SQL_I(before_ms), SQL_I(max), SQL_T(stopped));
 
 	for (bool more = st; more; more = store_db_next(db, st)) {
 		v = store_grown(&r->arena, v, n, sizeof *v);
@@ -51,14 +51,34 @@ static bool read_email(struct store_db *db, struct mem_arena *a, const struct le
 	return !st || store_row_email(st, a, ret);
 }
 
-void store_attempt_last(
-	struct store_db *db, struct mem_arena *a, const char *key, struct store_attempt *ret)
+static void add_past(struct store_past *p, const struct store_attempt *a)
+{
+	if (a->state != STORE_ATTEMPT_REFUSED)
+		return;
+	if (str_eq(a->class, "greylisted")) {
+		if (!p->n_greylisted++ || a->ended_ms < p->greylisted_ms)
+			p->greylisted_ms = a->ended_ms;
+	} else if (str_eq(a->class, "recipient-transient")) {
+		p->n_transient++;
+		if (a->ended_ms > p->transient_ms[0]) {
+			p->transient_ms[1] = p->transient_ms[0];
+			p->transient_ms[0] = a->ended_ms;
+		} else if (a->ended_ms > p->transient_ms[1]) {
+			p->transient_ms[1] = a->ended_ms;
+		}
+	}
+}
+
+void store_attempt_last(struct store_db *db, struct mem_arena *a, const char *key,
+	struct store_attempt *ret, struct store_past *ret_past)
 {
 	sqlite3_stmt *st = store_db_find(db, STORE_SQL_ATTEMPTS_OF_KEY, SQL_T(key));
 	struct store_attempt v;
 
 	for (bool more = st; more; more = store_db_next(db, st)) {
 		store_row_attempt(st, a, &v);
+		if (ret_past)
+			add_past(ret_past, &v);
 		if (v.n > ret->n)
 			*ret = v;
 	}
@@ -89,7 +109,7 @@ static const char *read_claimed(
 	if (!read_email(db, a, &c->lead, c->lead.last_step, &c->prev, &c->has_prev))
 		return "the last step's row in emails is not readable";
 	if (c->has_email)
-		store_attempt_last(db, a, c->email.key, &c->last);
+		store_attempt_last(db, a, c->email.key, &c->last, &c->past);
 	c->suppressed_by = store_fact_suppressed(db, a, c->lead.email, c->lead.person, r->now_ms);
 	c->contacted_by = store_fact_contacted(
 		db, a, c->lead.person, c->lead.campaign, r->u.claim.recontact_since_ms);

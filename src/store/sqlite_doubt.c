@@ -30,7 +30,8 @@ static void end_attempt(struct store_db *db, struct store_req *r, const struct s
 	store_db_run(db, STORE_SQL_ATTEMPT_END, SQL_T(store_attempt_id(&r->arena, e->key, n)),
 		SQL_T(store_attempt_name(state)), SQL_T(is_doubt ? "unknown" : "recovery"),
 		SQL_I(0), SQL_T(is_doubt ? DOUBT : "released: its slot was void"), SQL_T(""),
-		SQL_I(r->now_ms), SQL_D(0), SQL_D(0), SQL_D(0), SQL_T(NULL));
+		SQL_I(r->now_ms), SQL_D(0), SQL_D(0), SQL_D(0), SQL_T(NULL),
+		SQL_T(is_doubt ? "takeover" : ""), SQL_T(""));
 }
 
 /* The attempt that may have gone out: the open one; else the one that would have come next. A void
@@ -39,7 +40,7 @@ static int find_attempt(struct store_db *db, struct store_req *r, const struct s
 {
 	struct store_attempt last = { .state = STORE_ATTEMPT_RELEASED, .sha256 = "" };
 
-	store_attempt_last(db, &r->arena, e->key, &last);
+	store_attempt_last(db, &r->arena, e->key, &last, NULL);
 	if (last.state == STORE_ATTEMPT_RESERVED && last.slot != STORE_SLOT_VOID)
 		return last.n;
 	if (last.state == STORE_ATTEMPT_RESERVED)

@@ -232,7 +232,8 @@ static int end_attempt(struct store_db *db, struct store_req *r, const char *id)
 		SQL_T(store_attempt_name(r->u.outcome.state)), SQL_T(r->u.outcome.class),
 		SQL_I(r->u.outcome.code), SQL_T(r->u.outcome.text), SQL_T(r->u.outcome.queue_id),
 		SQL_I(r->now_ms), SQL_D(r->u.outcome.delays[0]), SQL_D(r->u.outcome.delays[1]),
-		SQL_D(r->u.outcome.delays[2]), SQL_T(r->u.outcome.claim));
+		SQL_D(r->u.outcome.delays[2]), SQL_T(r->u.outcome.claim),
+		SQL_T(r->u.outcome.reason), SQL_T(r->u.outcome.server_message_id));
 
 	if (changed == 1)
 		return CM_OK;

@@ -157,8 +157,8 @@ static void read_strays(struct store_db *db, struct store_req *r)
 int store_op_next_due(struct store_db *db, struct store_req *r)
 {
 	const char *campaign = r->u.next_due.campaign;
-	sqlite3_stmt *st = store_db_find(
-		db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign), SQL_I(CLOCK_NEVER_MS), SQL_I(1));
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign),
+		SQL_I(CLOCK_NEVER_MS), SQL_I(1), SQL_T(""));
 
 	r->u.next_due.draft_ms = st ? sqlite3_column_int64(st, 1) : CLOCK_NEVER_MS;
 	r->u.next_due.due_now =

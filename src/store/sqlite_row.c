@@ -305,9 +305,11 @@ void store_row_attempt(sqlite3_stmt *st, struct mem_arena *a, struct store_attem
 	ret->mailbox = store_row_text(&row);
 	ret->message_id = store_row_text(&row);
 	ret->class = store_row_text(&row);
+	ret->reason = store_row_text(&row);
 	ret->code = small_int(&row);
 	ret->text = store_row_text(&row);
 	ret->queue_id = store_row_text(&row);
+	ret->server_message_id = store_row_text(&row);
 	ret->sha256 = store_row_text(&row);
 	ret->reserved_ms = store_row_int(&row, 0);
 	ret->slot_ms = store_row_int(&row, 0);

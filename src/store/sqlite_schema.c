@@ -87,10 +87,13 @@ static const char schema_3[] =
 static const char schema_4[] =
 "ALTER TABLE emails ADD COLUMN identity TEXT;";
 
+static const char schema_5[] =
+"ALTER TABLE attempts ADD COLUMN server_message_id TEXT;";
+
 /* clang-format on */
 
 const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 },
-	{ schema_4 } };
+	{ schema_4 }, { schema_5 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

@@ -41,7 +41,8 @@
 /* Read by store_row_attempt(): the attempt a and its slot s. */
 #define STORE_ATTEMPT_COLS                                                                         \
 	"a._id, a.state, s.state, s.why, a.campaign, a.lead_id, a.step, a.to_email, "              \
-	"a.mailbox, a.message_id, a.class, a.code, a.text, a.queue_id, a.sha256, a.at, s.at, "      \
+	"a.mailbox, a.message_id, a.class, a.why, a.code, a.text, a.queue_id, "                     \
+	"a.server_message_id, a.sha256, a.at, s.at, "                                              \
 	"a.ended_at, a.delay_connect, a.delay_envelope, a.delay_dot"
 #define STORE_ATTEMPT_FROM                                                                         \
 	"SELECT " STORE_ATTEMPT_COLS " FROM attempts a"                                            \
@@ -55,6 +56,9 @@
 
 /* Went out, for all we know. */
 #define STORE_WENT_OUT "outcome IN ('sent', 'uncertain')"
+
+/* A lead whose step is none of the stopped ones, ?4. */
+#define STORE_GOES_ON "(?4 = '' OR instr(?4, char(10) || step || char(10)) = 0)"
 
 /* A lead that no claim, waking or release would ever find. The index leads_odd is made of the same
  * words; every lead written is held against them, and NOT IN would build a table for that. */
@@ -108,11 +112,13 @@
 		" error_message = 'state, stage, campaign, mailbox or due time is not usable'"     \
 		" WHERE rowid IN (SELECT rowid FROM leads WHERE " STORE_LEAD_ODD " LIMIT ?1)")     \
 	X(CLAIM_DRAFT, SEEK, "SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="     \
-		" 'draft' AND campaign = ?1 AND due <= ?2 ORDER BY due LIMIT ?3")                  \
+		" 'draft' AND campaign = ?1 AND due <= ?2 AND " STORE_GOES_ON " ORDER BY due"      \
+		" LIMIT ?3")                                                                       \
 	X(CLAIM_SEND, SEEK, "SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="      \
-		" 'send' AND campaign = ?1 AND mailbox = ?4 AND due <= ?2 UNION ALL SELECT"        \
-		" rowid, due FROM leads WHERE state = 'queued' AND stage = 'send' AND campaign"    \
-		" = ?1 AND mailbox = '' AND due <= ?2 ORDER BY due LIMIT ?3")                      \
+		" 'send' AND campaign = ?1 AND mailbox = ?5 AND due <= ?2 AND " STORE_GOES_ON      \
+		" UNION ALL SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="       \
+		" 'send' AND campaign = ?1 AND mailbox = '' AND due <= ?2 AND " STORE_GOES_ON      \
+		" ORDER BY due LIMIT ?3")                                                          \
 	X(CLAIM_TAKE, SEEK, "UPDATE leads SET state = 'in_flight', reason = '', claimed_by ="      \
 		" ?2, status = lead_status('in_flight', '', n_sent) WHERE rowid = ?1")             \
 	X(RECOVER, SMALL, "UPDATE leads SET state = 'queued', reason = '', claimed_by = NULL,"     \
@@ -208,8 +214,8 @@
 	X(SLOT_BY_ID, SEEK, "SELECT state, why, instance, nonce FROM attempts WHERE _id = ?1")     \
 	X(ATTEMPT_END, SEEK, "UPDATE attempts SET state = ?2, class = ?3, code = ?4, text = ?5,"   \
 		" queue_id = ?6, ended_at = ?7, delay_connect = ?8, delay_envelope = ?9,"          \
-		" delay_dot = ?10 WHERE _id = ?1 AND slot = 0 AND state = 'reserved' AND (?11 IS"  \
-		" NULL OR instance = ?11)")                                                        \
+		" delay_dot = ?10, why = ?12, server_message_id = ?13 WHERE _id = ?1 AND slot = 0" \
+		" AND state = 'reserved' AND (?11 IS NULL OR instance = ?11)")                                                        \
 	X(ATTEMPT_SETTLE, SEEK, "UPDATE attempts SET state = ?2 WHERE _id = ?1 AND slot = 0 AND"   \
 		" state = 'uncertain'")                                                            \
 	X(OPEN_ALL, SMALL, "SELECT _id, person, campaign, mailbox, to_email FROM attempts WHERE"   \

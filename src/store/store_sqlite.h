@@ -212,9 +212,10 @@ bool store_lead_find(struct store_db *db, struct mem_arena *a, enum store_sql by
 
 /* The row of a step that has none yet, or not its words (sqlite_draft.c). */
 void store_email_put(struct store_db *db, const struct store_email *e, int64_t now_ms);
-/* The last try of KEY into RET, which stays as it is when there is none (sqlite_claim.c). */
-void store_attempt_last(
-	struct store_db *db, struct mem_arena *a, const char *key, struct store_attempt *ret);
+/* The last try of KEY into RET, which stays as it is when there is none, and what servers said of it
+ * before into RET_PAST (NULL: nobody asks) (sqlite_claim.c). */
+void store_attempt_last(struct store_db *db, struct mem_arena *a, const char *key,
+	struct store_attempt *ret, struct store_past *ret_past);
 /* May another try follow one that ended like this (sqlite_ledger.c)? */
 bool store_attempt_may_follow(enum store_attempt_state s, const char *class);
 

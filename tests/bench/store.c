@@ -172,6 +172,7 @@ static void claim(enum lead_stage s)
 	r->u.claim.stage = s;
 	r->u.claim.mailbox = s == LEAD_STAGE_SEND ? MAILBOX : NULL;
 	r->u.claim.max = BATCH;
+	r->u.claim.stopped_steps = "";
 	r->u.claim.before_ms = NOW;
 	r->u.claim.instance = "bench:1:a";
 	r->u.claim.recontact_since_ms = INT64_MIN;

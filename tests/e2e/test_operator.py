@@ -272,7 +272,7 @@ def test_case_14_leads_of_a_removed_mailbox_go_from_another_but_for_answers(tmp_
 
 def test_case_14_a_mail_that_may_be_out_goes_from_no_other_mailbox(tmp_path):
     with FakeSmtp(
-        tmp_path / "smtp", rules=["on dot times 1 do reply 451 4.7.1 Not now"]
+        tmp_path / "smtp", rules=["on dot times 1 do reply 451 4.7.1 Greylisted"]
     ) as server, Coldmail(tmp_path, mailbox(ALI, server.port), campaign()) as coldmail:
         coldmail.import_leads(addresses(1))
         coldmail.start()

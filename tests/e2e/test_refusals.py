@@ -38,7 +38,7 @@ ONCE = {
     "on data do partial 35 then rst": ("not_sent", 1),
     "on dot do reply 451 4.3.0 Later": ("refused", 1),
     "on dot do reply 452 No room 550 5.1.1 in the text": ("refused", 1),
-    "on dot do reply 554 5.7.1 Spam": ("refused", 0),
+    "on dot do reply 554 5.7.1 Spam": ("refused", 1),
     "on dot do reply 550 5.1.1 Nobody": ("refused", 0),
     "on dot do reply 421 Busy then drop": ("refused", 1),
     "on dot do accept then drop": ("uncertain", 1),

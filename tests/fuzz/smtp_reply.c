@@ -15,15 +15,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_reply(const struct mail_reply *r, enum mail_reply_feed got)
 {
-	char id[64];
+	char id[64], message_id[128];
 
 	bug_if(r->len != strlen(r->text) || r->len >= sizeof r->text, "length of the text");
 	bug_if(!str_is_utf8(r->text, r->len), "text is not UTF-8");
 	bug_if(strlen(r->enhanced) >= sizeof r->enhanced, "enhanced code");
 	bug_if(got == MAIL_REPLY_DONE && (r->code < 200 || r->code > 599), "code %d", r->code);
 	bug_if(got == MAIL_REPLY_GARBAGE && r->code, "garbage with a code");
-	mail_reply_queue_id(r, id);
+	mail_reply_ids(r, id, message_id);
 	bug_if(strlen(id) >= sizeof id, "queue id");
+	bug_if(*message_id && message_id[strlen(message_id) - 1] != '>', "message id");
 }
 
 static void check_body(const char *bytes, size_t n)

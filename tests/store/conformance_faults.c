@@ -321,6 +321,7 @@ START_TEST(a_damaged_page_is_told_and_never_fatal)
 		r = rig_new(STORE_CLAIM);
 		r->u.claim.campaign = "founders";
 		r->u.claim.max = 64;
+		r->u.claim.stopped_steps = "";
 		r->u.claim.before_ms = NOW;
 		r->u.claim.instance = "i";
 		rig_ask(r);

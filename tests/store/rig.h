@@ -219,6 +219,7 @@ UNUSED static struct store_req *rig_claim_of(
 	r->u.claim.stage = stage;
 	r->u.claim.mailbox = mailbox;
 	r->u.claim.max = max;
+	r->u.claim.stopped_steps = "";
 	r->u.claim.before_ms = rig.now_ms;
 	r->u.claim.instance = "test:1:a";
 	r->u.claim.recontact_since_ms = INT64_MIN;

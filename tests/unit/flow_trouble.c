@@ -1,5 +1,5 @@
 /*
- * What an error means: the crash table of the ledger and the basic reply classes, row by row.
+ * What an error means: the crash table of the ledger and the classes of refusals, row by row.
  */
 #include "flow/flow_private.h"
 
@@ -10,114 +10,192 @@
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
 
+#define NOW (1000 * CLOCK_DAY_MS)
+
+static const struct store_past none;
+
 static struct flow_trouble of(
-	enum mail_outcome o, enum mail_stage stage, int code, const char *enhanced, int n)
+	enum mail_outcome o, enum mail_stage stage, int code, enum mail_class class, int n)
 {
 	struct mail_verdict v = { .outcome = o, .stage = stage, .code = code };
 
-	snprintf(v.enhanced, sizeof v.enhanced, "%s", enhanced);
-	return flow_trouble_of(&v, n);
+	return flow_trouble_of(&v, (struct mail_ruling){ class, "" }, n, &none, NOW);
 }
 
-#define REFUSED(stage, code, enhanced)                                                             \
-	of(MAIL_OUTCOME_REFUSED, MAIL_STAGE_##stage, (code), (enhanced), 1)
+static struct flow_trouble refused(enum mail_stage stage, int code, enum mail_class class,
+	const char *reason, const struct store_past *past)
+{
+	struct mail_verdict v = { .outcome = MAIL_OUTCOME_REFUSED, .stage = stage, .code = code };
+
+	return flow_trouble_of(&v, (struct mail_ruling){ class, reason }, 1, past, NOW);
+}
 
 START_TEST(sent_goes_on)
 {
-	struct flow_trouble t = of(MAIL_OUTCOME_SENT, MAIL_STAGE_DOT, 250, "2.0.0", 1);
+	struct flow_trouble t = of(MAIL_OUTCOME_SENT, MAIL_STAGE_DOT, 250, MAIL_CLASS_SENT, 1);
 
-	ck_assert_str_eq(t.class, "sent");
+	ck_assert_int_eq(t.ruling.class, MAIL_CLASS_SENT);
 	ck_assert_int_eq(t.attempt, STORE_ATTEMPT_SENT);
 	ck_assert_int_eq(t.outcome, STORE_OUTCOME_SENT);
 	ck_assert_int_eq(t.lead, FLOW_LEAD_NEXT);
-	ck_assert(!t.throttle && !t.suppress);
+	ck_assert(!t.has_fault && !t.suppress);
 }
 END_TEST
 
 START_TEST(case_08_doubt_is_held_never_tried_again)
 {
-	struct flow_trouble t = of(MAIL_OUTCOME_UNCERTAIN, MAIL_STAGE_DOT, 0, "", 1);
+	struct flow_trouble t =
+		of(MAIL_OUTCOME_UNCERTAIN, MAIL_STAGE_DOT, 0, MAIL_CLASS_UNKNOWN, 1);
 
 	ck_assert_int_eq(t.attempt, STORE_ATTEMPT_UNCERTAIN);
 	ck_assert_int_eq(t.outcome, STORE_OUTCOME_UNCERTAIN);
 	ck_assert_int_eq(t.lead, FLOW_LEAD_HOLD);
 	ck_assert_int_eq(t.reason, LEAD_REASON_SEND_UNCERTAIN);
+	ck_assert(!t.has_fault);
 }
 END_TEST
 
 START_TEST(a_dead_address_is_suppressed)
 {
-	static const char *const codes[] = { "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10",
-		"5.2.1" };
+	struct flow_trouble t = refused(
+		MAIL_STAGE_RCPT, 550, MAIL_CLASS_RECIPIENT_PERMANENT, "user-unknown", &none);
 
-	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-		struct flow_trouble t = REFUSED(RCPT, 550, codes[i]);
-
-		ck_assert_str_eq(t.class, "recipient-permanent");
-		ck_assert_int_eq(t.lead, FLOW_LEAD_END);
-		ck_assert_int_eq(t.outcome, STORE_OUTCOME_REFUSED);
-		ck_assert(t.suppress && !t.throttle);
-	}
+	ck_assert_int_eq(t.lead, FLOW_LEAD_END);
+	ck_assert_int_eq(t.reason, LEAD_REASON_BOUNCED);
+	ck_assert_int_eq(t.outcome, STORE_OUTCOME_REFUSED);
+	ck_assert_int_eq(t.suppress, FLOW_SUPPRESS_ADDRESS);
+	ck_assert(!t.has_fault);
+	t = refused(MAIL_STAGE_RCPT, 550, MAIL_CLASS_RECIPIENT_PERMANENT, "domain-dead", &none);
+	ck_assert_int_eq(t.suppress, FLOW_SUPPRESS_DOMAIN);
+	ck_assert_int_eq(t.suppress_ms, 30 * CLOCK_DAY_MS);
 }
 END_TEST
 
 START_TEST(case_36_an_unknown_no_blocks_and_suppresses_nobody)
 {
-	static const char *const codes[] = { "", "5.7.1", "5.0.0", "5.1.0", "5.1.11", "5.1" };
+	static const enum mail_stage stages[] = { MAIL_STAGE_MAIL, MAIL_STAGE_RCPT, MAIL_STAGE_DATA,
+		MAIL_STAGE_DOT };
 
-	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-		struct flow_trouble t = REFUSED(RCPT, 550, codes[i]);
+	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+		struct flow_trouble t = refused(stages[i], 550, MAIL_CLASS_UNKNOWN, "", &none);
 
-		ck_assert_str_eq(t.class, "unknown");
 		ck_assert_int_eq(t.lead, FLOW_LEAD_HOLD);
 		ck_assert_int_eq(t.reason, LEAD_REASON_SMTP_UNKNOWN);
 		ck_assert_int_eq(t.outcome, STORE_OUTCOME_NONE);
-		ck_assert(!t.suppress && !t.throttle);
+		ck_assert(!t.suppress && !t.has_fault);
 	}
 }
 END_TEST
 
-START_TEST(case_37_a_temporary_no_waits)
+START_TEST(case_37_an_address_that_takes_nothing_now_has_three_strikes)
 {
-	struct flow_trouble t = REFUSED(RCPT, 450, "4.7.1");
+	struct store_past past = none;
+	struct flow_trouble t = refused(
+		MAIL_STAGE_RCPT, 452, MAIL_CLASS_RECIPIENT_TRANSIENT, "mailbox-full", &past);
 
 	ck_assert_int_eq(t.lead, FLOW_LEAD_DEFER);
 	ck_assert_int_eq(t.reason, LEAD_REASON_SMTP_DEFERRED);
-	ck_assert_int_eq(t.wait_ms, 5 * CLOCK_MINUTE_MS);
-	ck_assert(!t.throttle);
-	t = of(MAIL_OUTCOME_REFUSED, MAIL_STAGE_DOT, 451, "", 3);
-	ck_assert_int_eq(t.wait_ms, CLOCK_HOUR_MS);
-	t = of(MAIL_OUTCOME_REFUSED, MAIL_STAGE_DOT, 451, "", 1000);
+	ck_assert_int_eq(t.wait_ms, CLOCK_DAY_MS);
+	ck_assert(!t.has_fault && !t.suppress);
+	past = (struct store_past){ .n_transient = 1, .transient_ms = { NOW - CLOCK_DAY_MS } };
+	t = refused(MAIL_STAGE_RCPT, 452, MAIL_CLASS_RECIPIENT_TRANSIENT, "", &past);
+	ck_assert_int_eq(t.wait_ms, 3 * CLOCK_DAY_MS);
+	/* The third within 30 days ends the sequence, not the address. */
+	past = (struct store_past){ .n_transient = 2,
+		.transient_ms = { NOW - 3 * CLOCK_DAY_MS, NOW - 30 * CLOCK_DAY_MS } };
+	t = refused(MAIL_STAGE_DOT, 552, MAIL_CLASS_RECIPIENT_TRANSIENT, "", &past);
+	ck_assert_int_eq(t.lead, FLOW_LEAD_END);
+	ck_assert_int_eq(t.reason, LEAD_REASON_STOPPED);
+	ck_assert_int_eq(t.outcome, STORE_OUTCOME_CANCELLED);
+	ck_assert_int_eq(t.attempt, STORE_ATTEMPT_REFUSED);
+	ck_assert(!t.suppress);
+	past.transient_ms[1]--;
+	t = refused(MAIL_STAGE_DOT, 552, MAIL_CLASS_RECIPIENT_TRANSIENT, "", &past);
+	ck_assert_int_eq(t.lead, FLOW_LEAD_DEFER);
 	ck_assert_int_eq(t.wait_ms, 7 * CLOCK_DAY_MS);
+}
+END_TEST
+
+START_TEST(greylisting_is_waited_for_a_day)
+{
+	static const int64_t waits[] = { 5, 15, 60, 60 };
+	struct store_past past = { .greylisted_ms = NOW - CLOCK_DAY_MS };
+	struct flow_trouble t;
+
+	for (int n = 0; n < 4; n++) {
+		past.n_greylisted = n;
+		t = refused(MAIL_STAGE_RCPT, 450, MAIL_CLASS_GREYLISTED, "", &past);
+		ck_assert_int_eq(t.lead, FLOW_LEAD_DEFER);
+		ck_assert_int_eq(t.wait_ms, waits[n] * CLOCK_MINUTE_MS);
+		ck_assert(!t.has_fault && !t.suppress);
+	}
+	past.greylisted_ms--;
+	t = refused(MAIL_STAGE_RCPT, 450, MAIL_CLASS_GREYLISTED, "", &past);
+	ck_assert_int_eq(t.ruling.class, MAIL_CLASS_RECIPIENT_TRANSIENT);
+	ck_assert_int_eq(t.wait_ms, CLOCK_DAY_MS);
 }
 END_TEST
 
 START_TEST(what_concerns_our_side_leaves_the_lead_alone)
 {
-	static const enum mail_stage stages[] = { MAIL_STAGE_CONNECT, MAIL_STAGE_GREET,
-		MAIL_STAGE_EHLO, MAIL_STAGE_MAIL };
+	static const struct {
+		enum mail_class class;
+		int code;
+		const char *reason;
+		enum mailbox_fault fault;
+	} cases[] = {
+		{ MAIL_CLASS_MAILBOX_THROTTLED, 421, "rate", MAILBOX_FAULT_RATE },
+		{ MAIL_CLASS_MAILBOX_THROTTLED, 550, "daily-limit", MAILBOX_FAULT_DAILY_LIMIT },
+		{ MAIL_CLASS_MAILBOX_BLOCKED, 554, "provider-block", MAILBOX_FAULT_BLOCKED },
+		{ MAIL_CLASS_AUTH_FAILED, 530, "auth", MAILBOX_FAULT_AUTH },
+		{ MAIL_CLASS_AUTH_FAILED, 454, "auth", MAILBOX_FAULT_AUTH_LATER },
+		{ MAIL_CLASS_SERVER_TRANSIENT, 451, "", MAILBOX_FAULT_TRANSIENT },
+	};
 
-	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
-		struct flow_trouble t = of(MAIL_OUTCOME_REFUSED, stages[i], 550, "5.1.1", 1);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int s = MAIL_STAGE_CONNECT; s <= MAIL_STAGE_DOT; s++) {
+			struct flow_trouble t = refused((enum mail_stage)s, cases[i].code,
+				cases[i].class, cases[i].reason, &none);
 
-		ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
-		ck_assert(t.throttle && !t.suppress);
-	}
-	struct flow_trouble t = REFUSED(RCPT, 421, "4.7.0");
+			ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
+			ck_assert_int_eq(t.outcome, STORE_OUTCOME_NONE);
+			ck_assert(t.has_fault && !t.suppress);
+			ck_assert_int_eq(t.fault, cases[i].fault);
+		}
+	struct flow_trouble t =
+		refused(MAIL_STAGE_DOT, 554, MAIL_CLASS_CONTENT_REJECTED, "", &none);
 	ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
-	ck_assert(t.throttle);
+	ck_assert(!t.has_fault && !t.suppress);
 }
 END_TEST
 
-START_TEST(a_mail_that_keeps_breaking_steps_aside)
+/* Whatever a row of the user's says: before MAIL nobody has spoken of a lead. */
+START_TEST(before_a_mail_nothing_is_said_of_its_lead)
 {
-	struct flow_trouble t = of(MAIL_OUTCOME_NOT_SENT, MAIL_STAGE_BODY, 0, "", 1);
+	for (int s = MAIL_STAGE_CONNECT; s <= MAIL_STAGE_IDLE; s++)
+		for (int c = MAIL_CLASS_RECIPIENT_PERMANENT; c <= MAIL_CLASS_UNKNOWN; c++) {
+			struct flow_trouble t =
+				refused((enum mail_stage)s, 550, (enum mail_class)c, "", &none);
+
+			ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
+			ck_assert(t.has_fault && !t.suppress);
+		}
+}
+END_TEST
+
+START_TEST(case_36_a_mail_that_keeps_breaking_steps_aside)
+{
+	struct flow_trouble t =
+		of(MAIL_OUTCOME_NOT_SENT, MAIL_STAGE_BODY, 0, MAIL_CLASS_SERVER_TRANSIENT, 1);
 
 	ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
 	ck_assert_int_eq(t.attempt, STORE_ATTEMPT_NOT_SENT);
-	t = of(MAIL_OUTCOME_NOT_SENT, MAIL_STAGE_BODY, 0, "", 2);
+	t = of(MAIL_OUTCOME_NOT_SENT, MAIL_STAGE_BODY, 0, MAIL_CLASS_SERVER_TRANSIENT, 2);
 	ck_assert_int_eq(t.lead, FLOW_LEAD_DEFER);
-	t = of(MAIL_OUTCOME_NOT_SENT, MAIL_STAGE_CONNECT, 0, "", 9);
+	ck_assert_int_eq(t.wait_ms, 15 * CLOCK_MINUTE_MS);
+	t = of(MAIL_OUTCOME_REFUSED, MAIL_STAGE_RCPT, 451, MAIL_CLASS_SERVER_TRANSIENT, 1000);
+	ck_assert_int_eq(t.wait_ms, 7 * CLOCK_DAY_MS);
+	t = of(MAIL_OUTCOME_NOT_SENT, MAIL_STAGE_CONNECT, 0, MAIL_CLASS_SERVER_TRANSIENT, 9);
 	ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
 }
 END_TEST
@@ -129,23 +207,30 @@ START_TEST(what_we_let_go_of_ourselves_blames_nobody)
 	};
 
 	for (int n = 1; n < 10; n++) {
-		struct flow_trouble t = flow_trouble_of(&v, n);
+		struct flow_trouble t =
+			flow_trouble_of(&v, flow_trouble_ruling(NULL, &v), n, &none, NOW);
 
 		ck_assert_int_eq(t.attempt, STORE_ATTEMPT_NOT_SENT);
 		ck_assert_int_eq(t.lead, FLOW_LEAD_AGAIN);
-		ck_assert(!t.throttle && !t.suppress);
+		ck_assert(!t.has_fault && !t.suppress);
 	}
 }
 END_TEST
 
+/* The ledger lets another try follow unless the class is recipient-permanent, or the step is over. */
 START_TEST(every_verdict_has_a_meaning)
 {
 	for (int o = MAIL_OUTCOME_SENT; o <= MAIL_OUTCOME_UNCERTAIN; o++)
 		for (int stage = MAIL_STAGE_CONNECT; stage <= MAIL_STAGE_QUIT; stage++)
-			for (int code = 0; code < 600; code++)
-				ck_assert_ptr_nonnull(of((enum mail_outcome)o,
-					(enum mail_stage)stage, code, "5.1.1", 1)
-							      .class);
+			for (int c = MAIL_CLASS_SENT; c <= MAIL_CLASS_UNKNOWN; c++) {
+				struct flow_trouble t = of((enum mail_outcome)o,
+					(enum mail_stage)stage, 550, (enum mail_class)c, 1);
+
+				ck_assert_int_eq(t.suppress != FLOW_SUPPRESS_NOBODY,
+					t.outcome == STORE_OUTCOME_REFUSED);
+				if (t.lead == FLOW_LEAD_AGAIN || t.lead == FLOW_LEAD_DEFER)
+					ck_assert_int_eq(t.outcome, STORE_OUTCOME_NONE);
+			}
 }
 END_TEST
 
@@ -158,9 +243,11 @@ int main(void)
 	tcase_add_test(t, case_08_doubt_is_held_never_tried_again);
 	tcase_add_test(t, a_dead_address_is_suppressed);
 	tcase_add_test(t, case_36_an_unknown_no_blocks_and_suppresses_nobody);
-	tcase_add_test(t, case_37_a_temporary_no_waits);
+	tcase_add_test(t, case_37_an_address_that_takes_nothing_now_has_three_strikes);
+	tcase_add_test(t, greylisting_is_waited_for_a_day);
 	tcase_add_test(t, what_concerns_our_side_leaves_the_lead_alone);
-	tcase_add_test(t, a_mail_that_keeps_breaking_steps_aside);
+	tcase_add_test(t, before_a_mail_nothing_is_said_of_its_lead);
+	tcase_add_test(t, case_36_a_mail_that_keeps_breaking_steps_aside);
 	tcase_add_test(t, what_we_let_go_of_ourselves_blames_nobody);
 	tcase_add_test(t, every_verdict_has_a_meaning);
 	suite_add_tcase(s, t);

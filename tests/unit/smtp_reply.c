@@ -103,27 +103,31 @@ START_TEST(limits)
 }
 END_TEST
 
-START_TEST(queue_ids)
+START_TEST(ids)
 {
 	static const struct {
-		const char *line, *id;
+		const char *line, *queue_id, *message_id;
 	} cases[] = {
-		{ "250 2.0.0 Ok: queued as 4XyZ1abc", "4XyZ1abc" },
-		{ "250 2.0.0 Ok: queued as 4XyZ1abc.", "4XyZ1abc." },
-		{ "250 OK id=1abCde-0001Ab-2C", "1abCde-0001Ab-2C" },
-		{ "250 2.6.0 <m@x> [InternalId=123, Hostname=h] Queued mail for delivery", "123" },
-		{ "250 2.0.0 OK  1700000000 x12-20020a.7 - gsmtp", "" },
-		{ "250 queued as ", "" },
-		{ "250 ok", "" },
+		{ "250 2.0.0 Ok: queued as 4XyZ1abc", "4XyZ1abc", "" },
+		{ "250 2.0.0 Ok: queued as 4XyZ1abc.", "4XyZ1abc.", "" },
+		{ "250 OK id=1abCde-0001Ab-2C", "1abCde-0001Ab-2C", "" },
+		{ "250 2.6.0 <m@x> [InternalId=123, Hostname=h] Queued mail for delivery", "123",
+			"<m@x>" },
+		{ "250 2.0.0 OK <AM0PR1@p.example> [Hostname=h]", "", "<AM0PR1@p.example>" },
+		{ "250 <no id> <a b@c> <x@y", "", "" },
+		{ "250 2.0.0 OK  1700000000 x12-20020a.7 - gsmtp", "", "" },
+		{ "250 queued as ", "", "" },
+		{ "250 ok", "", "" },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct mail_reply r = { 0 };
-		char id[64];
+		char queue_id[64], message_id[128];
 
 		ck_assert_int_eq(feed(&r, cases[i].line), MAIL_REPLY_DONE);
-		mail_reply_queue_id(&r, id);
-		ck_assert_str_eq(id, cases[i].id);
+		mail_reply_ids(&r, queue_id, message_id);
+		ck_assert_str_eq(queue_id, cases[i].queue_id);
+		ck_assert_str_eq(message_id, cases[i].message_id);
 	}
 }
 END_TEST
@@ -217,7 +221,7 @@ int main(void)
 	tcase_add_loop_test(tc, replies, 0, N_REPLIES);
 	tcase_add_loop_test(tc, garbage, 0, N_GARBAGE);
 	tcase_add_test(tc, limits);
-	tcase_add_test(tc, queue_ids);
+	tcase_add_test(tc, ids);
 	tcase_add_test(tc, addresses);
 	tcase_add_test(tc, stuffed);
 	tcase_add_test(tc, stuffed_anything);
