@@ -39,7 +39,6 @@ struct line {
 	size_t line_max;
 	int64_t connect_ms;
 	enum line_phase phase;
-	bool is_tls;
 	void *tls; /* borrowed: from easy; NULL: none yet */
 	const char *mechanisms; /* static: what it may log in by; NULL: it need not */
 	bool is_logged_in;
@@ -355,40 +354,6 @@ static void on_timer(void *arg)
 	end(l, CM_ETIMEDOUT, text);
 }
 
-/* A connection that broke during the handshake says nothing about TLS. */
-static bool is_cut(const struct line *l)
-{
-	return strstr(l->error, "SSL_ERROR_SYSCALL");
-}
-
-static int connect_err(const struct line *l, CURLcode res)
-{
-	switch (res) {
-	case CURLE_OPERATION_TIMEDOUT:
-		return CM_ETIMEDOUT;
-	case CURLE_WEIRD_SERVER_REPLY:
-	case CURLE_REMOTE_ACCESS_DENIED:
-		return CM_EPROTO;
-	case CURLE_SSL_CONNECT_ERROR:
-		return is_cut(l) ? CM_ECLOSED : CM_ETLS;
-	case CURLE_USE_SSL_FAILED:
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_CIPHER:
-	case CURLE_SSL_CERTPROBLEM:
-		return CM_ETLS;
-	case CURLE_LOGIN_DENIED:
-	case CURLE_AUTH_ERROR:
-		return CM_EAUTH;
-	case CURLE_SEND_ERROR:
-	case CURLE_RECV_ERROR:
-	case CURLE_GOT_NOTHING:
-		return CM_ECLOSED;
-	default: /* libcurl's list, not ours */
-		return CM_ECONN;
-	}
-}
-
 /* The server's last word was that it is there, or that it does not take this login. */
 static const char *login_trouble(struct line *l)
 {
@@ -400,37 +365,12 @@ static const char *login_trouble(struct line *l)
 	return l->error;
 }
 
-/* libcurl's own text, or a better one: it shows an errno that nobody set, calls every login denied,
- * and is silent about bytes that somebody slipped in behind the reply to STARTTLS. */
-static const char *failure_text(struct line *l, CURLcode res)
-{
-	switch (res) {
-	case CURLE_SSL_CONNECT_ERROR:
-		if (is_cut(l))
-			return "connection closed by the server before TLS was in place";
-		break;
-	case CURLE_SEND_ERROR:
-	case CURLE_RECV_ERROR:
-	case CURLE_GOT_NOTHING:
-		return l->n_greeting ? "connection closed by the server before it was ready"
-				     : "connection closed by the server before it had greeted";
-	case CURLE_LOGIN_DENIED:
-		return login_trouble(l);
-	case CURLE_USE_SSL_FAILED:
-		return "the server offers no STARTTLS";
-	case CURLE_WEIRD_SERVER_REPLY:
-		if (!*l->error && l->is_tls)
-			return "the server sent more before TLS began";
-		break;
-	default: /* libcurl's list, not ours */
-		break;
-	}
-	return *l->error ? l->error : curl_easy_strerror(res);
-}
-
 static void connect_failed(struct line *l, CURLcode res)
 {
-	end(l, connect_err(l, res), failure_text(l, res));
+	const char *text;
+	int err = line_result(res, l->error, &text);
+
+	end(l, err, err == CM_EAUTH ? login_trouble(l) : text);
 }
 
 static void opened(struct line *l)
@@ -484,7 +424,6 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	l->arg = arg;
 	l->line_max = conf->line_max ? conf->line_max : LINE_MAX_DEFAULT;
 	l->connect_ms = conf->connect_timeout_ms;
-	l->is_tls = !conf->plain || str_istarts(conf->url, "smtps:");
 	if (conf->user)
 		l->mechanisms = conf->bearer ? "XOAUTH2" : "PLAIN or LOGIN";
 	ev_init(&l->io, on_io);

@@ -1,5 +1,6 @@
 /*
- * Inside line connections: line.c moves lines and bytes, line_curl.c has libcurl connect.
+ * Inside line connections: line.c moves lines and bytes, line_curl.c has libcurl connect, line_result.c
+ * knows what its failures mean.
  * Runs on: loop.
  */
 #pragma once
@@ -25,6 +26,10 @@ struct line_curl_conf {
  * the connection at once and without a word. */
 CURL *line_curl_start(const struct line_curl_conf *conf);
 void line_curl_end(CURL *easy);
+
+/* What RES and libcurl's text ERROR (line_result.c) mean: an enum cm_err, and a text that is borrowed
+ * from ERROR or static. */
+int line_result(CURLcode res, const char *error, const char **ret_text);
 
 /* The TLS of a handle that connects; NULL: it has none. To be asked in on_header: later on libcurl does
  * not know any more. */
