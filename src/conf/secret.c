@@ -80,6 +80,12 @@ static const char *credential(struct conf_load *l, const char *name, struct conf
 	return NULL;
 }
 
+/* Root reads it now, but who it becomes cannot at the next reload. (Groups are not asked.) */
+static bool is_roots_alone(const struct conf_load *l, const struct stat *st)
+{
+	return geteuid() == 0 && own_user(l) != 0 && st->st_uid == 0 && !(st->st_mode & 0040);
+}
+
 /* The secret in FILE; NULL: told. */
 static const char *read_file(
 	struct conf_load *l, const char *key, const char *file, struct conf_place at)
@@ -98,6 +104,12 @@ static const char *read_file(
 		conf_error(l, at, "%s: %s: %s", key, shown, why);
 	else
 		kept = mem_arena_ndup(&l->secrets, text.p, text.len);
+	if (!why && is_roots_alone(l, &st))
+		conf_warning(l, at,
+			"%s: %s: only root may read it, and the daemon runs as user %u, who owns "
+			"the "
+			"store's directory: chown %u %s",
+			key, shown, (unsigned)own_user(l), (unsigned)own_user(l), shown);
 	mem_wipe(text.p, text.cap);
 	str_done(&text);
 	return kept;

@@ -476,6 +476,21 @@ def test_floods_end_the_connection(flood):
     assert client.counts["stall_ms"] < 200
 
 
+@pytest.mark.parametrize("before", [b"", b"220 here\r\n"], ids=["greeting", "ehlo"])
+@pytest.mark.parametrize("flood", [b"250-more\r\n", b"220-more\r\n", b"x" * 1000, b"\n"])
+def test_floods_before_it_is_ready_end_the_connection(before, flood):
+    def serve(peer, _):
+        peer.sendall(before)
+        for _ in range(100000):
+            peer.sendall(flood * 100)
+
+    with scripted(serve) as url:
+        client = Client(url)
+    assert (client.mails, client.end.err) == ([], PROTOCOL)
+    assert client.end.stage == ("ehlo" if before else "greet") and client.end.text
+    assert client.counts["stall_ms"] < 200
+
+
 # ---- bytes ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("body", [

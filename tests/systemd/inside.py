@@ -166,6 +166,31 @@ def test_bad_configuration_is_not_tried_again(service):
     assert any(f"{CONF}:1: " in entry["MESSAGE"] for entry in journal())
 
 
+def test_a_credential_is_the_password(service, server, tmp_path):
+    """LoadCredential= hands out what only root may read; without it the start says what is missing."""
+    secret = CONF.parent / "coldmail/ali"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    with FakeSmtp(tmp_path / "login", "--user", "ali:s3cret") as wants_login:
+        login = 'user = ali  password_file = "credential:box"\n\ttls = none'
+        CONF.write_text(CAMPAIGN.format(port=wants_login.port).replace("tls = none", login))
+        assert run("systemctl", "start", "coldmail", ok=False).returncode != 0
+        assert any("LoadCredential=box:FILE" in str(entry["MESSAGE"]) for entry in journal())
+        dropin = DROPIN.with_name("credential.conf")
+        dropin.write_text(f"[Service]\nLoadCredential=box:{secret}\n")
+        try:
+            run("systemctl", "daemon-reload")
+            run("systemctl", "start", "coldmail")
+            import_leads(tmp_path, 2)
+            wait_until(lambda: len(wants_login.mails()) == 2, what="two mails")
+            run("systemctl", "reload", "coldmail")
+        finally:
+            dropin.unlink()
+            run("systemctl", "daemon-reload")
+    assert {mail.user for mail in wants_login.mails()} == {"ali"}
+    assert "s3cret" not in run("journalctl", "-u", "coldmail", "-o", "export")
+
+
 @pytest.mark.parametrize("server", [["on dot do delay 3000 then accept"]], indirect=True)
 def test_stop_waits_for_a_mail_past_its_dot(service, server, tmp_path):
     run("systemctl", "start", "coldmail")

@@ -111,25 +111,37 @@ START_TEST(open_to_others)
 }
 END_TEST
 
+#define AT_STORE(path) "store = \"sqlite:" path "\"\n" LOGIN
+
 START_TEST(of_a_stranger)
 {
-	char here[4096], flaw[5000];
+	char here[4096];
 
 	if (geteuid() != 0)
 		return; /* nobody but root can make one */
 	ck_assert_ptr_nonnull(getcwd(here, sizeof here));
 	secret_file(SECRET, strlen(SECRET), 0600);
 	ck_assert_int_eq(chown("secret", 12345, 0), 0);
-	snprintf(flaw, sizeof flaw,
-		"it belongs to user 12345, expected root or the daemon's own user (0): chown 0 "
-		"%s/secret",
-		here);
-	expect("store = \"sqlite:./s.db\"\n" BOX("user = ali\npassword_file = secret"),
-		xasprintf("c.conf:5: password_file: %s/secret: %s\n", here, flaw));
+	char *stranger =
+		xasprintf("c.conf:5: password_file: %s/secret: it belongs to user 12345, "
+			  "expected root or the daemon's own user (0): chown 0 %s/secret\n",
+			here, here);
+
+	expect(AT_STORE("./s.db"), stranger);
+	free(stranger);
 	/* Root starts it for who owns the store's directory. */
 	ck_assert_int_eq(mkdir("state", 0700), 0);
 	ck_assert_int_eq(chown("state", 12345, 12345), 0);
-	expect("store = \"sqlite:state/s.db\"\n" BOX("user = ali\npassword_file = secret"), "");
+	expect(AT_STORE("state/s.db"), "");
+	ck_assert_int_eq(chown("secret", 0, 0), 0);
+	char *roots =
+		xasprintf("c.conf:5: warning: password_file: %s/secret: only root may read it, "
+			  "and the daemon runs as user 12345, who owns the store's directory: "
+			  "chown 12345 %s/secret\n",
+			here, here);
+
+	expect(AT_STORE("state/s.db"), roots);
+	free(roots);
 }
 END_TEST
 
