@@ -74,7 +74,7 @@ def _leads_view_is_the_ledger(coldmail):
             yield f"{lead['email']}: in flight at rest"
     first = coldmail.count(
         "SELECT count(*) FROM emails WHERE followup_number = 0"
-        " AND outcome IN ('sent', 'uncertain')"
+        " AND outcome IN ('sent', 'uncertain') AND lead_id IN (SELECT _id FROM leads)"
     )
     written = coldmail.count(
         "SELECT count(*) FROM leads"

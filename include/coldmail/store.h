@@ -120,6 +120,7 @@ struct store_lead_to {
 	X(LEAD_ACT, W)                                                                             \
 	X(SUPPRESS_ADD, W)                                                                         \
 	X(SUPPRESS_REMOVE, W)                                                                      \
+	X(FORGET, W)                                                                               \
 	X(CONTROL_SET, W)                                                                          \
 	X(MAILBOX_SET, W)                                                                          \
 	X(RESOLVE, W)                                                                              \
@@ -138,7 +139,8 @@ struct store_lead_to {
 	X(QUICK_CHECK, T)                                                                          \
 	X(AUDIT, S)                                                                                \
 	X(RESTORE, S)                                                                              \
-	X(BACKUP, T)
+	X(BACKUP, T)                                                                               \
+	X(SCRUB, T)
 enum store_op {
 #define X(name, side) STORE_##name,
 	STORE_OPS(X)
@@ -161,7 +163,8 @@ struct store_import_row {
 		                         bad_record is queued again, one without campaign gets one;
 		                         or moved here from another (`other`) */
 		STORE_ROW_DUPLICATE, /* nothing to change, or another campaign's (`other`) */
-		STORE_ROW_SUPPRESSED, /* stored as ended(suppressed), so that it is seen */
+		STORE_ROW_SUPPRESSED, /* stored as ended(suppressed), so that it is seen; not
+		                         stored if it is a forgotten person's */
 		STORE_ROW_CONTACTED, /* another campaign (`other`) wrote: ended(already_contacted) */
 	} result;
 	const char *other;
@@ -188,6 +191,9 @@ struct store_claimed {
 	const char *
 		contacted_by; /* another campaign that wrote since recontact_since_ms; NULL: none */
 };
+
+/* The reason of who is to be forgotten: an import does not store such a person again. */
+#define STORE_FORGOTTEN "forgotten"
 
 struct store_control {
 	const char *
@@ -420,6 +426,16 @@ struct store_req {
 			                        lead; NULL: none is */
 			struct store_voids voids;
 		} suppress;
+		struct { /* FORGET: the lead is gone, and with it every address, name and word about
+		            this person; the ledger's keys stay, and a suppression of the person as
+		            STORE_FORGOTTEN. What was not sent is cancelled. CM_EBUSY: a mail is under
+		            way; CM_ENOENT: nothing is known. SCRUB (no arguments) afterwards: the
+		            bytes are gone from the files, too; CM_EBUSY: not yet, somebody reads */
+			const char *email, *email_person; /* canonical, and its person */
+			const char *source;
+			bool dry_run;
+			size_t n_leads, n_emails, n_attempts, n_suppressions; /* answer */
+		} forget;
 		struct { /* CONTROL_SET: then voids for the open attempts it is about (pauses) */
 			struct store_control *v;
 			size_t n;

@@ -20,6 +20,7 @@ static const struct ctl_command *const tables[] = {
 	ctl_commands_suppress,
 	ctl_commands_mailbox,
 	ctl_commands_store,
+	ctl_commands_forget,
 };
 
 enum global { CONFIG, SOCKET, JSON, DRY_RUN, YES, VERBOSE, HELP, VERSION };

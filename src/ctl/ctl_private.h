@@ -44,7 +44,7 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_commands_daemon[], ctl_commands_leads[], ctl_commands_import[],
 	ctl_commands_campaign[], ctl_commands_ledger[], ctl_commands_suppress[],
-	ctl_commands_mailbox[], ctl_commands_store[];
+	ctl_commands_mailbox[], ctl_commands_store[], ctl_commands_forget[];
 
 #define CTL_VALUES_MAX 64
 

@@ -146,6 +146,38 @@ static void show_sends(const cJSON *attempts)
 	}
 }
 
+/* A text of several lines, each made safe, under what it belongs to. */
+static void show_text(const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		char *line = xstrndup(text, n);
+		struct str safe = STR_INIT;
+
+		ctl_add_safe(&safe, line);
+		printf("    %s\n", str_z(&safe));
+		str_done(&safe);
+		free(line);
+		text += n + (text[n] == '\n');
+	}
+}
+
+static void show_mails(const cJSON *emails)
+{
+	const cJSON *e;
+
+	cJSON_ArrayForEach(e, emails)
+	{
+		struct str line = STR_INIT;
+
+		str_addf(&line, "%s: ", ctl_text(e, "step"));
+		ctl_add_safe(&line, ctl_text(e, "subject"));
+		printf("  %s\n", str_z(&line));
+		show_text(ctl_text(e, "body"));
+		str_done(&line);
+	}
+}
+
 static void show_suppressions(const cJSON *list_)
 {
 	const cJSON *s;
@@ -157,6 +189,8 @@ static void show_suppressions(const cJSON *list_)
 		ctl_add_safe(&line, ctl_text(s, "pattern"));
 		str_adds(&line, ": ");
 		ctl_add_safe(&line, ctl_text(s, "reason"));
+		str_adds(&line, *ctl_text(s, "evidence") ? ": " : "");
+		ctl_add_safe(&line, ctl_text(s, "evidence"));
 		str_adds(&line, ", by ");
 		ctl_add_safe(&line, ctl_text(s, "source"));
 		str_adds(&line, ", ");
@@ -189,6 +223,10 @@ static int show(const struct ctl *c)
 	if (cJSON_GetArraySize(ctl_get(answer, "suppressions"))) {
 		puts("suppressed by");
 		show_suppressions(ctl_get(answer, "suppressions"));
+	}
+	if (cJSON_GetArraySize(ctl_get(answer, "emails"))) {
+		puts("mails");
+		show_mails(ctl_get(answer, "emails"));
 	}
 	if (cJSON_GetArraySize(ctl_get(answer, "attempts"))) {
 		puts("sends");

@@ -9,9 +9,7 @@
 #include "coldmail/err.h"
 #include "coldmail/str.h"
 
-/* A request about the address of the call, which lands in *RET_EMAIL in the request's arena. NULL:
- * the call has been ended with what is wrong. */
-static struct store_req *request_about(
+struct store_req *ops_request_about(
 	struct ops_call *c, enum store_op op, store_done *done, const char **ret_email)
 {
 	const char *raw = ops_text(c, "address"), *why = NULL;
@@ -121,7 +119,7 @@ static void on_show(struct store_req *r)
 static void leads_show(struct ops_call *c)
 {
 	const char *email;
-	struct store_req *r = request_about(c, STORE_LEAD_GET, on_show, &email);
+	struct store_req *r = ops_request_about(c, STORE_LEAD_GET, on_show, &email);
 
 	if (!r)
 		return;
@@ -198,7 +196,7 @@ static void on_act(struct store_req *r)
 static struct store_req *act(struct ops_call *c)
 {
 	const char *email;
-	struct store_req *r = request_about(c, STORE_LEAD_ACT, on_act, &email);
+	struct store_req *r = ops_request_about(c, STORE_LEAD_ACT, on_act, &email);
 
 	if (!r)
 		return NULL;

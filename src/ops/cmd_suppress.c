@@ -221,19 +221,14 @@ static void on_check(struct store_req *r)
 
 static void suppress_check(struct ops_call *c)
 {
-	char *canonical = NULL, person[LEAD_PERSON];
-	const char *why = NULL;
+	const char *email;
+	struct store_req *r = ops_request_about(c, STORE_SUPPRESS_CHECK, on_check, &email);
 
-	if (lead_address_canonical(ops_text(c, "address"), &canonical, &why)) {
-		ops_fail(c, CM_EXIT_USAGE, "%s: %s", ops_text(c, "address"), why);
+	if (!r)
 		return;
-	}
-	struct store_req *r = store_req_new(STORE_SUPPRESS_CHECK, on_check, c->id, NULL);
-	store_person(canonical, person);
-	r->person = r->u.supp.email_person = mem_arena_dup(&r->arena, person);
-	r->u.supp.email = mem_arena_dup(&r->arena, canonical);
+	r->u.supp.email = email;
+	r->u.supp.email_person = r->person;
 	r->u.supp.max = OPS_PAGE_MAX;
-	free(canonical);
 	store_send(r);
 }
 

@@ -23,6 +23,7 @@ static const struct ops_command *const tables[] = {
 	ops_cmd_suppress,
 	ops_cmd_mailbox,
 	ops_cmd_store,
+	ops_cmd_forget,
 };
 
 static struct {

@@ -60,10 +60,11 @@ static void on_request(const struct ops_http_request *q)
 		on_answer(q->id, status, body);
 		return;
 	}
+	bool is_private = call->command->flags & OPS_PRIVATE;
 	if (call->command->flags & OPS_CHANGES)
 		log_event(LOG_INFO, "control", LOG_S("command", call->command->name),
-			LOG_S("subject", ops_call_subject(call)), LOG_I("uid", uid),
-			LOG_B("dry_run", call->dry_run));
+			LOG_S("subject", is_private ? NULL : ops_call_subject(call)),
+			LOG_I("uid", uid), LOG_B("dry_run", call->dry_run));
 	ops_call_run(call, on_answer, q->id);
 }
 

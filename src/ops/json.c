@@ -127,6 +127,7 @@ cJSON *ops_json_email(const struct store_email *e)
 	add_text(o, "to", e->to);
 	add_text(o, "mailbox", e->mailbox);
 	add_text(o, "subject", e->subject);
+	add_text(o, "body", e->body);
 	add_text(o, "outcome", store_outcome_name(e->outcome));
 	add_text(o, "message_id", e->message_id);
 	ops_json_time(o, "created_at", e->created_ms);

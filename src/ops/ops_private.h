@@ -40,6 +40,7 @@ struct ops_field {
 #define OPS_CHANGES 2u /* changes state: takes dry_run */
 #define OPS_BARE    4u /* answers although the store has not opened yet */
 #define OPS_STOPPED 8u /* only in maintenance: nothing may be under way */
+#define OPS_PRIVATE 16u /* the log does not say whom it is about */
 
 struct ops_call;
 
@@ -53,7 +54,8 @@ struct ops_command {
 
 /* Tables, each ended by a row without a name. */
 extern const struct ops_command ops_cmd_campaign[], ops_cmd_leads[], ops_cmd_import[],
-	ops_cmd_ledger[], ops_cmd_suppress[], ops_cmd_store[], ops_cmd_daemon[], ops_cmd_mailbox[];
+	ops_cmd_ledger[], ops_cmd_suppress[], ops_cmd_forget[], ops_cmd_store[], ops_cmd_daemon[],
+	ops_cmd_mailbox[];
 
 /* Who gets the answer: HTTP status and body, which is the callee's to free. */
 typedef void ops_answered(uint64_t asker, unsigned status, char *body);
@@ -89,6 +91,11 @@ const char *ops_text(const struct ops_call *c, const char *name);
 bool ops_flag(const struct ops_call *c, const char *name);
 int64_t ops_whole(const struct ops_call *c, const char *name, int64_t fallback);
 const cJSON *ops_list(const struct ops_call *c, const char *name);
+
+/* A request about the field "address" of the call, which lands in *RET_EMAIL, canonical, in the request's
+ * arena. NULL: the call has been ended with what is wrong. (cmd_leads.c) */
+struct store_req *ops_request_about(
+	struct ops_call *c, enum store_op op, store_done *done, const char **ret_email);
 
 /* Whom or what it is about, for the log: the first of its row's arguments that is text; "". */
 const char *ops_call_subject(const struct ops_call *c);

@@ -89,13 +89,13 @@ static void sql_lead_status(sqlite3_context *ctx, int n, sqlite3_value **v)
 }
 
 /* FULL: each COMMIT is on the disk before its answer goes out. A WAL that grew behind a long read
- * is cut back; what was deleted is overwritten where that costs no extra write. */
+ * is cut back; what was deleted is overwritten. */
 static const char pragmas[] = "PRAGMA journal_mode = WAL;"
 			      "PRAGMA synchronous = FULL;"
 			      "PRAGMA cache_size = -4000;"
 			      "PRAGMA wal_autocheckpoint = 4000;"
 			      "PRAGMA journal_size_limit = 33554432;"
-			      "PRAGMA secure_delete = FAST;"
+			      "PRAGMA secure_delete = ON;"
 			      "PRAGMA temp_store = MEMORY;"
 			      "PRAGMA trusted_schema = OFF;"
 			      "PRAGMA cell_size_check = ON;";

@@ -55,6 +55,8 @@ int store_op_draft(struct store_db *db, struct store_req *r)
 			return store_refuse(r, CM_EEXIST, why);
 		}
 	}
+	if (!store_db_find(db, STORE_SQL_LEAD_KEY, SQL_T(e->lead_id)))
+		return store_refuse(r, CM_ESTATE, "the lead is not there any more");
 	store_email_put(db, e, r->now_ms);
 	answer(e, now.created_ms);
 	if (r->u.draft.to.state != LEAD_IN_FLIGHT)

@@ -139,6 +139,8 @@ static void add(struct store_db *db, struct store_req *r, struct store_import_ro
 	row->result = STORE_ROW_ADDED;
 	merge_vars(&r->arena, &l, row);
 	place(db, r, row, &l);
+	if (row->result == STORE_ROW_SUPPRESSED && store_fact_is_forgotten(db, row->person))
+		return;
 	write_lead(db, STORE_SQL_LEAD_INSERT, &l);
 }
 

@@ -264,6 +264,24 @@
 	X(SUPPRESS_DROP, SEEK, "DELETE FROM do_not_contact WHERE pattern = ?1")                    \
 	X(SUPPRESS_PAGE, SEEK, "SELECT " STORE_SUPPRESSION_COLS " FROM do_not_contact WHERE"       \
 		" pattern > ?1 ORDER BY pattern LIMIT ?2")                                         \
+	X(IS_FORGOTTEN, SEEK, "SELECT 1 FROM do_not_contact WHERE pattern = '" LEAD_PERSON_PREFIX  \
+		"' || ?1 AND reason = ?2")                                                         \
+	X(FORGET_LEAD, SEEK, "DELETE FROM leads WHERE email = ?1")                                 \
+	X(EMAIL_KEYS_OF_PERSON, SEEK, "SELECT key FROM emails WHERE person = ?1")                  \
+	X(FORGET_EMAIL, SEEK, "UPDATE emails SET to_email = '', subject = '', body = '',"          \
+		" error_message = NULL WHERE key = ?1 AND (to_email IS NOT '' OR subject IS NOT"   \
+		" '' OR body IS NOT '' OR error_message IS NOT NULL)")                             \
+	X(FORGET_ATTEMPTS, SEEK, "UPDATE attempts SET to_email = '', text = NULL, queue_id ="      \
+		" NULL, server_message_id = NULL WHERE " STORE_ATTEMPTS_OF("", "?1") " AND key ="  \
+		" ?1 AND slot = 0 AND (to_email IS NOT '' OR text IS NOT NULL OR queue_id IS NOT"  \
+		" NULL OR server_message_id IS NOT NULL)")                                         \
+	X(FORGET_FAULT, SMALL, "UPDATE mailboxes SET why = '' WHERE instr(lower(why), ?1) > 0")    \
+	X(FORGET_EVIDENCE, SEEK, "UPDATE do_not_contact SET evidence = NULL WHERE pattern = ?1"    \
+		" AND instr(lower(evidence), ?2) > 0")                                             \
+	X(FORGET_PERSON, NONE, "INSERT INTO do_not_contact (pattern, reason, source, created_at)"  \
+		" VALUES (?1, ?2, ?3, ?4) ON CONFLICT (pattern) DO UPDATE SET reason ="            \
+		" excluded.reason, evidence = NULL, source = excluded.source, until = NULL"        \
+		" WHERE reason IS NOT excluded.reason OR until IS NOT NULL")                       \
 	X(CONTROLS, SMALL, "SELECT name, value, at FROM controls")                                 \
 	X(CONTROL_PUT, NONE, "INSERT INTO controls (name, value, at) VALUES (?1, ?2, ?3) ON"       \
 		" CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE"    \

@@ -191,7 +191,7 @@ static void refuse(struct store_req *r, const char *why)
 static bool is_bulk(enum store_op op)
 {
 	return op == STORE_QUICK_CHECK || op == STORE_AUDIT || op == STORE_BACKUP ||
-	       op == STORE_RESTORE;
+	       op == STORE_RESTORE || op == STORE_SCRUB;
 }
 
 void store_send(struct store_req *r)

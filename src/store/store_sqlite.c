@@ -63,6 +63,7 @@ static const struct op ops[] = {
 	OP(LEAD_ACT, lead_act),
 	OP(SUPPRESS_ADD, suppress_add),
 	OP(SUPPRESS_REMOVE, suppress_remove),
+	OP(FORGET, forget),
 	OP(CONTROL_SET, control_set),
 	OP(MAILBOX_SET, mailbox_set),
 	OP(RESOLVE, resolve),
@@ -109,6 +110,8 @@ static bool is_dry_run(const struct store_req *r)
 	case STORE_SUPPRESS_ADD:
 	case STORE_SUPPRESS_REMOVE:
 		return r->u.suppress.dry_run;
+	case STORE_FORGET:
+		return r->u.forget.dry_run;
 	case STORE_RESOLVE:
 		return r->u.resolve.dry_run;
 	case STORE_DOUBT:
@@ -480,6 +483,8 @@ static bool sqlite_slice(void *be, size_t lane, struct store_req *r)
 		return restore(b, r);
 	if (lane == LANE_WRITER)
 		return slice_audit(b, r);
+	if (r->op == STORE_SCRUB)
+		return store_slice_scrub(b->path, r);
 	return r->op == STORE_BACKUP ? store_slice_backup(b->path, r)
 				     : store_slice_quick_check(b->path, r);
 }

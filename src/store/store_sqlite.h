@@ -186,6 +186,9 @@ store_op_fn store_op_doubt;
 store_op_fn store_op_seal;
 /* sqlite_facts.c */
 store_op_fn store_op_suppress_add, store_op_suppress_remove, store_op_control_set;
+/* sqlite_forget.c */
+store_op_fn store_op_forget;
+bool store_fact_is_forgotten(struct store_db *db, const char *person);
 /* sqlite_mailbox.c */
 store_op_fn store_op_mailbox_set, store_op_mailbox_use;
 /* sqlite_reads.c */
@@ -240,6 +243,7 @@ void store_fact_void_person(struct store_db *db, struct store_req *r, const char
 bool store_slice_audit(struct store_db *writer, const char *path, struct store_req *r);
 bool store_slice_backup(const char *path, struct store_req *r);
 bool store_slice_quick_check(const char *path, struct store_req *r);
+bool store_slice_scrub(const char *path, struct store_req *r);
 
 /* RESTORE, all of it; WRITER is closed before its file goes. (sqlite_restore.c) */
 void store_restore(struct store_db *writer, const char *path, struct store_req *r);

@@ -1,5 +1,5 @@
 /*
- * What every backend must do, part 2: leads, suppressions, controls. Import and its rules, claims,
+ * What every backend must do, part 2: leads, controls. Import and its rules, claims,
  * holds and their end, words about one address, lists, the tally.
  */
 #include "rig.h"
@@ -450,141 +450,6 @@ START_TEST(a_dry_run_changes_nothing)
 }
 END_TEST
 
-/* ---- suppressions -------------------------------------------------------------------------------- */
-
-static struct store_req *suppressions(const char *after, size_t max)
-{
-	struct store_req *r = rig_new(STORE_SUPPRESS_LIST);
-
-	r->u.supp.after = after;
-	r->u.supp.max = max;
-	r = rig_ask(r);
-	rig_ok(r);
-	return r;
-}
-
-START_TEST(suppression_ends_leads_and_stops_mails)
-{
-	struct rig_step open = rig_reserved("open@sub.x.com");
-	struct store_req *r;
-
-	rig_import("bob@x.com", "founders");
-	r = rig_suppress("bob@x.com");
-	rig_ok(r);
-	ck_assert_uint_eq(r->u.suppress.n_new, 1);
-	ck_assert_uint_eq(rig_suppress("bob@x.com")->u.suppress.n_new, 0);
-	ck_assert_int_eq(rig_tally("founders", LEAD_ENDED, LEAD_REASON_SUPPRESSED), 1);
-	r = rig_suppress("*@x.com");
-	ck_assert_uint_eq(r->u.suppress.voids.voided, 0); /* only x.com itself */
-	r = rig_suppress("x.com");
-	ck_assert_uint_eq(r->u.suppress.voids.voided, 1);
-	ck_assert_int_eq(rig_slot(&open, 1)->err, CM_EEXIST);
-}
-END_TEST
-
-START_TEST(suppression_by_person_stops_mails)
-{
-	struct rig_step s = rig_reserved("bob@x.com");
-	char pattern[64];
-
-	snprintf(pattern, sizeof pattern, "person:%s", s.lead.person);
-	ck_assert_uint_eq(rig_suppress(pattern)->u.suppress.voids.voided, 1);
-	rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_RELEASED));
-	const struct store_req *r = rig_get("bob@x.com");
-	ck_assert_str_eq(r->u.get.suppressions[0].pattern, pattern);
-	ck_assert_int_eq(r->u.get.lead.reason, LEAD_REASON_SUPPRESSED);
-}
-END_TEST
-
-static struct store_req *suppress_until(const char *pattern, const char *reason, int64_t until_ms)
-{
-	struct store_req *r = rig_suppress_new(STORE_SUPPRESS_ADD, pattern);
-
-	r->u.suppress.v[0].reason = reason;
-	r->u.suppress.v[0].evidence = "5.1.2 no such domain";
-	r->u.suppress.v[0].until_ms = until_ms;
-	r = rig_ask(r);
-	rig_ok(r);
-	return r;
-}
-
-/* An unsubscribe link knows nothing but the person, and what went out to it. */
-START_TEST(an_opt_out_of_a_person_ends_the_lead)
-{
-	rig_sent("bob@x.com");
-	char person[LEAD_PERSON], pattern[64];
-
-	store_person("bob@x.com", person);
-	snprintf(pattern, sizeof pattern, LEAD_PERSON_PREFIX "%s", person);
-	struct store_req *r = suppress_until(pattern, "opted_out", 0);
-	ck_assert_uint_eq(r->u.suppress.n_new, 1);
-	const struct lead *l = &rig_get("bob@x.com")->u.get.lead;
-	ck_assert_str_eq(r->u.suppress.lead_id, l->id);
-	ck_assert_int_eq(l->state, LEAD_ENDED);
-	ck_assert_int_eq(l->reason, LEAD_REASON_OPTED_OUT);
-	ck_assert_str_eq(l->status, "unsubscribed");
-	ck_assert_str_eq(rig_suppress(pattern)->u.suppress.lead_id, l->id);
-	ck_assert_ptr_null(
-		rig_suppress("person:00000000000000000000000000000000")->u.suppress.lead_id);
-}
-END_TEST
-
-static const struct store_suppression *in_force(const char *email)
-{
-	const struct store_req *r = rig_get(email);
-
-	return r->u.get.n_suppressions ? &r->u.get.suppressions[0] : NULL;
-}
-
-START_TEST(a_suppression_may_end_by_itself_but_never_sooner_than_was_said)
-{
-	rig_import("bob@x.com", "founders");
-	ck_assert_uint_eq(suppress_until("x.com", "dead", NOW)->u.suppress.n_new, 1);
-	ck_assert_ptr_null(in_force("bob@x.com"));
-	ck_assert_ptr_null(rig_claim(LEAD_STAGE_DRAFT)->suppressed_by);
-	ck_assert_uint_eq(suppress_until("x.com", "dead again", NOW + 2)->u.suppress.n_new, 1);
-	ck_assert_str_eq(in_force("bob@x.com")->reason, "dead again");
-	ck_assert_str_eq(in_force("bob@x.com")->evidence, "5.1.2 no such domain");
-	ck_assert_int_eq(in_force("bob@x.com")->until_ms, NOW + 2);
-	ck_assert_uint_eq(suppress_until("x.com", "shorter", NOW + 1)->u.suppress.n_new, 0);
-	ck_assert_int_eq(in_force("bob@x.com")->until_ms, NOW + 2);
-	ck_assert_uint_eq(suppress_until("x.com", "for good", 0)->u.suppress.n_new, 1);
-	ck_assert_int_eq(in_force("bob@x.com")->until_ms, 0);
-	ck_assert_uint_eq(suppress_until("x.com", "shorter", NOW + 3)->u.suppress.n_new, 0);
-	ck_assert_str_eq(in_force("bob@x.com")->reason, "for good");
-}
-END_TEST
-
-START_TEST(suppressions_are_checked_listed_removed)
-{
-	struct store_req *r = rig_new(STORE_SUPPRESS_CHECK);
-
-	rig_ok(rig_suppress("bob@x.com"));
-	rig_ok(rig_suppress("x.com"));
-	rig_ok(rig_suppress("y.com"));
-	char person[LEAD_PERSON];
-	store_person("bob@x.com", person);
-	r->u.supp.email = "bob@x.com";
-	r->u.supp.email_person = person;
-	r = rig_ask(r);
-	rig_ok(r);
-	ck_assert_uint_eq(r->u.supp.n, 2);
-	ck_assert_str_eq(r->u.supp.v[0].pattern, "bob@x.com");
-	ck_assert_str_eq(r->u.supp.v[0].reason, "operator");
-	ck_assert_int_eq(r->u.supp.v[0].at_ms, NOW);
-	r = suppressions(NULL, 2);
-	ck_assert_uint_eq(r->u.supp.n, 2);
-	r = suppressions(r->u.supp.v[1].pattern, 2);
-	ck_assert_uint_eq(r->u.supp.n, 1);
-	ck_assert_str_eq(r->u.supp.v[0].pattern, "y.com");
-	r = rig_ask(rig_suppress_new(STORE_SUPPRESS_REMOVE, "y.com"));
-	ck_assert_uint_eq(r->u.suppress.n_new, 1);
-	ck_assert_uint_eq(
-		rig_ask(rig_suppress_new(STORE_SUPPRESS_REMOVE, "y.com"))->u.suppress.n_new, 0);
-	ck_assert_uint_eq(suppressions("x.com", 9)->u.supp.n, 0);
-}
-END_TEST
-
 /* ---- controls ------------------------------------------------------------------------------------ */
 
 static struct store_req *control(
@@ -819,11 +684,6 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_word_about_an_address_stops_what_is_under_way);
 	tcase_add_test(t, who_opted_out_stays_so);
 	tcase_add_test(t, a_dry_run_changes_nothing);
-	tcase_add_test(t, suppression_ends_leads_and_stops_mails);
-	tcase_add_test(t, suppression_by_person_stops_mails);
-	tcase_add_test(t, an_opt_out_of_a_person_ends_the_lead);
-	tcase_add_test(t, a_suppression_may_end_by_itself_but_never_sooner_than_was_said);
-	tcase_add_test(t, suppressions_are_checked_listed_removed);
 	tcase_add_test(t, controls_survive_and_stop_mails);
 	tcase_add_test(t, leads_are_listed_in_pages);
 	tcase_add_test(t, a_person_without_a_lead_still_has_a_ledger);

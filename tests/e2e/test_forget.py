@@ -1,0 +1,173 @@
+"""A person is forgotten: nothing that says who it was is left in any byte of the store, it is written to by
+nobody again, and the rest of the ledger stands as it did."""
+import oracle
+import pytest
+
+from daemon import ALI, Coldmail, addresses, campaign, mailbox
+from fake_smtp import FakeSmtp
+from support import free_port
+from test_ctl import run
+from unsubscribe import Page, person_of, sections, token_of
+
+ADA = {
+    "email": "ada.unmistakable@take.example",
+    "first_name": "Adalovelacia",
+    "company": "Engines Unmistakable",
+    "nickname": "Countessina",
+}
+TRACES = [b"ada.unmistakable", b"adalovelacia", b"unmistakable", b"countessina"]
+
+
+def found(coldmail):
+    """Which of ADA's traces are in any file of the store."""
+    files = list(coldmail.folder.glob("store.db*"))
+    assert coldmail.store in files
+    data = b"".join(f.read_bytes() for f in files).lower()
+    return [trace for trace in TRACES if trace in data]
+
+
+@pytest.fixture(name="server")
+def make_server(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        yield server
+
+
+@pytest.fixture(name="coldmail")
+def make_coldmail(tmp_path, server):
+    """It runs, and has written to ADA and to three others."""
+    port = free_port()
+    with Coldmail(
+        tmp_path,
+        mailbox(ALI, server.port),
+        campaign(steps=("intro", "nudge"), after="2h"),
+        sections(port),
+    ) as coldmail:
+        coldmail.page = Page(port)
+        coldmail.import_leads([ADA, *addresses(3)])
+        coldmail.start()
+        coldmail.wait_sent(4)
+        yield coldmail
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "down"])
+def test_no_byte_of_a_person_stays(runs, coldmail):
+    coldmail.ctl("suppress", "add", ADA["email"], "--evidence", "a letter of Adalovelacia")
+    coldmail.ctl("suppress", "add", "take.example", "--evidence", f"550 <{ADA['email'].upper()}> no")
+    assert set(found(coldmail)) == set(TRACES)
+    if not runs:
+        assert coldmail.stop() == 0
+    answer = coldmail.ctl("forget", "Ada.Unmistakable@Take.example")
+    assert answer == {"leads": 1, "emails": 1, "attempts": 1, "suppressions": 1, "scrubbed": True}
+    assert not found(coldmail)
+    if runs:
+        assert coldmail.stop() == 0
+        assert not found(coldmail)
+    assert coldmail.ctl("suppress", "check", "x@take.example")["by"][0]["evidence"] == ""
+
+
+def test_what_is_left_guards_and_tells_nothing(coldmail, server):
+    [person] = coldmail.rows("SELECT person FROM leads WHERE email = ?", ADA["email"])[0]
+    token = token_of(coldmail, ADA["email"])
+    coldmail.ctl("forget", ADA["email"])
+    known = coldmail.ctl("leads", "show", ADA["email"], "--all")
+    assert "lead" not in known
+    assert [s["pattern"] for s in known["suppressions"]] == [f"person:{person}"]
+    assert [s["reason"] for s in known["suppressions"]] == ["forgotten"]
+    [mail], [attempt] = known["emails"], known["attempts"]
+    assert (mail["to"], mail["subject"], mail["body"], mail["outcome"]) == ("", "", "", "sent")
+    assert (attempt["to"], attempt["reply"], attempt["outcome"]) == ("", "", "sent")
+    # The link in the mail that it has still works, and changes nothing more.
+    assert person == person_of(coldmail, ADA["email"]).hex()
+    assert coldmail.page.post(token)[0].status == 200
+    # An import brings it back neither as a lead nor as an address.
+    answer = coldmail.import_leads([ADA])
+    assert (answer["added"], answer["suppressed"]) == (0, 1)
+    assert coldmail.stop() == 0
+    assert not found(coldmail)
+    assert coldmail.ctl("forget", ADA["email"])["leads"] == 0  # again: nothing is left
+    coldmail.fast_forward()
+    assert sum(m.to == [ADA["email"]] for m in server.mails()) == 1
+    assert len(server.mails()) == 7
+    mails = [m for m in server.mails() if m.to != [ADA["email"]]]
+    assert coldmail.ctl("audit", status=None).returncode == 0
+    [ledger] = coldmail.rows("SELECT count(*) FROM attempts WHERE state = 'sent'")[0]
+    assert ledger == len(mails) + 1
+
+
+def test_whoever_comes_back_of_his_own_will_gets_no_mail_twice(coldmail, server):
+    coldmail.ctl("forget", ADA["email"])
+    coldmail.ctl("suppress", "remove", ADA["email"], "--reason", "signed up at the fair")
+    assert coldmail.import_leads([ADA])["added"] == 1
+    assert coldmail.stop() == 0
+    coldmail.fast_forward()
+    got = [server.data(m) for m in server.mails() if m.to == [ADA["email"]]]
+    assert sum(b"this is intro" in data for data in got) == 1
+
+
+def test_a_step_that_was_not_sent_is_cancelled(tmp_path):
+    rules = [f"on rcpt do reply 451 4.2.0 <{ADA['email']}>: try again later"]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads([ADA])
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'refused'", 1)
+        coldmail.ctl("forget", ADA["email"])
+        assert coldmail.stop() == 0
+        [email] = coldmail.rows("SELECT state, outcome, status, to_email, body FROM emails")
+        assert tuple(email) == ("done", "cancelled", "failed", "", "")
+        assert not found(coldmail)
+        assert not coldmail.count("SELECT coalesce(sum(n), 0) FROM tally")
+        server.set_rules()
+        coldmail.fast_forward()
+        assert not server.mails()
+        oracle.check(coldmail, server.mails())
+
+
+def test_a_mail_under_way_is_waited_for(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot do delay 1500"]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads([ADA])
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE slot = 1", 1)
+        done = run(coldmail, "--yes", "forget", ADA["email"])
+        assert done.returncode == 1 and "under way" in done.stderr
+        assert coldmail.count("SELECT count(*) FROM leads") == 1
+        coldmail.wait_sent(1)
+        assert coldmail.ctl("forget", ADA["email"])["emails"] == 1
+        assert coldmail.stop() == 0
+
+
+def test_it_is_asked_for_and_shown_first(coldmail):
+    would = coldmail.ctl("--dry-run", "forget", ADA["email"])
+    assert would == {"leads": 1, "emails": 1, "attempts": 1, "suppressions": 0}
+    done = run(coldmail, "forget", ADA["email"])
+    assert done.returncode == 64 and "--yes was expected" in done.stderr
+    assert "1 lead, 1 mail, 1 try, 0 suppressions" in done.stderr
+    assert set(found(coldmail)) == set(TRACES)
+    assert coldmail.ctl("forget", "nobody@take.example", status=None).returncode == 1
+    assert run(coldmail, "--yes", "forget", "no address").returncode == 64
+    assert not coldmail.rows("SELECT * FROM do_not_contact")
+
+
+def test_the_log_does_not_say_who_was_forgotten(coldmail):
+    before = len(coldmail.log.read_bytes())
+    coldmail.ctl("forget", ADA["email"])
+    coldmail.ctl("forget", "Nobody.Unmistakable@take.example", status=None)
+    said = coldmail.log.read_bytes()[before:].lower()
+    assert b'"forget"' in said and not [trace for trace in TRACES if trace in said]
+
+
+def test_everything_that_is_known_of_a_person_is_shown(coldmail):
+    coldmail.ctl("suppress", "add", "take.example", "--reason", "no", "--evidence", "a letter")
+    shown = run(coldmail, "leads", "show", ADA["email"], "--all").stdout
+    for said in (*ADA.values(), "intro for Adalovelacia", "Hi Adalovelacia", ALI, "a letter"):
+        assert said in shown
+    known = coldmail.ctl("leads", "show", ADA["email"], "--all")
+    assert known["lead"]["first_name"] == "Adalovelacia"
+    assert known["lead"]["extra"]["nickname"] == "Countessina"
+    assert "Hi Adalovelacia" in known["emails"][0]["body"]
+    assert known["attempts"][0]["to"] == ADA["email"]
+    assert known["suppressions"][0]["evidence"] == "a letter"
+    assert "emails" not in coldmail.ctl("leads", "show", ADA["email"])
