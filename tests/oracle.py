@@ -4,6 +4,7 @@ asked as well, and has to agree."""
 import collections
 
 AUDITED = 200  # characters of a finding that are shown
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 class OptOut(collections.namedtuple("OptOut", "address ms taken")):
@@ -59,6 +60,23 @@ def _opt_outs_are_kept(accepted, attempts, opt_outs):
                 yield f"{opt_out.address}: mailed {mail.ms - opt_out.ms} ms after its opt-out"
 
 
+def _caps_are_kept(coldmail, caps):
+    """(iv) in no 24 hours more mails went out from a mailbox than its daily limit."""
+    for mailbox, cap in caps.items():
+        at = [
+            row["at"]
+            for row in coldmail.rows(
+                "SELECT s.at FROM attempts s JOIN attempts a ON s._id = a._id || '!'"
+                " WHERE s.state = 'transmitting' AND a.state IN ('sent', 'uncertain')"
+                " AND s.mailbox = ? ORDER BY s.at",
+                mailbox,
+            )
+        ]
+        for first, last in zip(at, at[cap:]):
+            if last - first < DAY_MS:
+                yield f"{mailbox}: {cap + 1} mails within 24 hours of {first}"
+
+
 def _leads_view_is_the_ledger(coldmail):
     """(vi) leads.status follows emails, first steps sent are leads written to, tallies count."""
     for lead in coldmail.rows(
@@ -91,18 +109,19 @@ def _leads_view_is_the_ledger(coldmail):
         yield f"tally {sorted(map(tuple, tally))}, counted {sorted(map(tuple, counted))}"
 
 
-def violations(coldmail, accepted, opt_outs=()):
-    """One sentence for each broken promise; COLDMAIL has ended."""
+def violations(coldmail, accepted, opt_outs=(), caps=()):
+    """One sentence for each broken promise; COLDMAIL has ended. CAPS: {mailbox: daily limit}."""
     attempts = _attempts(coldmail)
     yield from _each_mail_is_in_the_ledger(accepted, attempts)
     yield from _each_attempt_has_ended_once(attempts)
     yield from _opt_outs_are_kept(accepted, attempts, opt_outs)
+    yield from _caps_are_kept(coldmail, dict(caps))
     yield from _leads_view_is_the_ledger(coldmail)
     audit = coldmail.ctl("audit", status=None)
     if audit.returncode:
         yield f"audit: {(audit.stdout + audit.stderr)[:AUDITED]}"
 
 
-def check(coldmail, accepted, opt_outs=()):
-    found = list(violations(coldmail, accepted, opt_outs))
+def check(coldmail, accepted, opt_outs=(), caps=()):
+    found = list(violations(coldmail, accepted, opt_outs, caps))
     assert not found, f"{len(found)} violations:\n" + "\n".join(found[:20])

@@ -1,5 +1,5 @@
-"""What the tests of this folder share: a campaign on a fresh copy of a store, over one of WIRES, and how
-to let a daemon die at a fail-point and another one finish what it left."""
+"""What the tests of this folder share: a campaign on a fresh copy of a store, over one of WIRES, and
+how to let a daemon die at a fail-point and another one finish what it left."""
 import collections
 import os
 import re
@@ -28,7 +28,7 @@ RESTORE = [name for name in NAMES if name.startswith("restore.")]
 SELDOM = {*RECOVERY, *TAKEOVER, *RESTORE}  # no plain campaign passes these
 REFUSE = "on rcpt to refused@* do reply 550 5.1.1 No such user here"
 
-# How mails travel: in the clear, or with a login and TLS, begun by STARTTLS or from the first byte on.
+# How mails travel: in the clear, or with a login and TLS, from the first byte on or by STARTTLS.
 Wire = collections.namedtuple("Wire", "name scheme options")
 CLEAR, STARTTLS, TLS = WIRES = (
     Wire("clear", None, []),
@@ -66,12 +66,12 @@ def make_imported(folder):
     return folder
 
 
-def case(imported, folder, *arguments):
-    """(server, coldmail) on a fresh copy of the store; ARGUMENTS as for serve()."""
+def case(imported, folder, *arguments, **keys):
+    """(server, coldmail) on a fresh copy of the store; ARGUMENTS of serve(), KEYS of a mailbox."""
     folder.mkdir()
     shutil.copy(imported / "store.db", folder)
-    server, keys = serve(folder, *arguments)
-    return server, Coldmail(folder, *sections(server.port, **keys), test=True)
+    server, more = serve(folder, *arguments)
+    return server, Coldmail(folder, *sections(server.port, **keys, **more), test=True)
 
 
 def die(coldmail, name, n, *options, seconds=60):

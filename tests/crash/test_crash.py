@@ -242,6 +242,7 @@ PLANTED = {
     "but ['released']": "UPDATE attempts SET state = 'released' WHERE slot = 0 AND state = 'sent'",
     "never accepted": None,
     "after its opt-out": None,
+    "within 24 hours": None,
     "n_sent": "UPDATE leads SET n_sent = n_sent + 1 WHERE n_sent > 0",
     "written to, but pending": "UPDATE leads SET status = 'pending'",
     "tally": "UPDATE tally SET n = n + 1",
@@ -256,7 +257,7 @@ def test_oracle_finds_what_is_planted(sentence, imported, tmp_path):
         coldmail.run_until_idle()
         accepted = server.mails()
         oracle.check(coldmail, accepted)
-        opt_outs = []
+        opt_outs, caps = [], {}
         if PLANTED[sentence]:
             with coldmail.database(write=True) as db:
                 db.execute(PLANTED[sentence])
@@ -264,7 +265,9 @@ def test_oracle_finds_what_is_planted(sentence, imported, tmp_path):
             accepted.append(accepted[0])
         elif sentence == "never accepted":
             accepted.pop()
+        elif sentence == "within 24 hours":
+            caps = {ALI: 1}
         else:
             opt_outs = [oracle.OptOut(accepted[-1].to[0], accepted[-1].ms - 1, [])]
-        found = list(oracle.violations(coldmail, accepted, opt_outs))
+        found = list(oracle.violations(coldmail, accepted, opt_outs, caps))
         assert any(sentence in line for line in found), found
