@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import oracle
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
-from support import wait_until
+from support import missing, wait_until
 
 ENTRIES = "SELECT max(rowid) FROM attempts"
 
@@ -282,3 +283,53 @@ def test_case_13_of_two_that_start_at_once_one_ends(coldmail, server):
     coldmail.run_until_idle()
     assert len(server.mails()) == 6
     oracle.check(coldmail, server.mails())
+
+
+# ---- with mounts of one's own -------------------------------------------------------------------
+
+
+def mounted(what, where, program):
+    """PROGRAM's words, run where WHAT is mounted at WHERE."""
+    script = 'mount --bind "$0" "$1" && shift && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, what, where, *program]
+
+
+@pytest.fixture
+def may_mount(tmp_path):
+    (tmp_path / "point").mkdir()
+    words = mounted(tmp_path, tmp_path / "point", ["true"])
+    if subprocess.run(words, stderr=subprocess.DEVNULL).returncode:
+        missing("CAP_SYS_ADMIN, to mount in a namespace")
+
+
+def test_case_13_a_second_process_on_another_path_of_the_file_ends(
+    coldmail, server, tmp_path, may_mount
+):
+    coldmail.start()
+    with make(tmp_path / "second", server) as second:
+        second.store.touch()
+        words = mounted(coldmail.store, second.store, [second.program, "-c", second.conf])
+        done = subprocess.run(words, text=True, capture_output=True, timeout=20)
+        assert done.returncode == 75 and "another process uses this store" in done.stderr
+    send_while_running(coldmail, server)
+
+
+def test_a_machine_without_an_id_gets_one_that_stays(tmp_path, server, may_mount):
+    none = tmp_path / "none"
+    none.touch()
+    with make(tmp_path / "run", server) as coldmail:
+        words = [coldmail.program, "-c", coldmail.conf, "--until-idle"]
+        for n in (1, 2):
+            coldmail.import_leads(addresses(n))
+            if n == 1:
+                (coldmail.folder / "store.db.seal").unlink()
+            done = subprocess.run(
+                mounted(none, "/etc/machine-id", words), capture_output=True, timeout=20
+            )
+            assert done.returncode == 0, done
+            assert len(server.mails()) == n
+        made = (coldmail.folder / "machine-id").read_text().strip()
+        assert seal_of(coldmail)["machine"] == made
+        assert coldmail.run_until_idle()[0] == 0  # the made one outranks the machine's own
+        (coldmail.folder / "machine-id").unlink()
+        refuses(coldmail, server, "it was sealed on another machine")

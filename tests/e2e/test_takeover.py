@@ -187,7 +187,7 @@ def test_a_try_that_was_open_in_the_copy_is_in_doubt(tmp_path, server):
     """Recovery would call it released: here nobody can know."""
     with make(tmp_path / "run", server, test=True) as coldmail:
         coldmail.import_leads(addresses(3))
-        environment = {**os.environ, "COLDMAIL_FAILPOINT": "reserve.after:2"}
+        environment = {**os.environ, "COLDMAIL_FAILPOINT": "reserve.after"}
         coldmail.spawn("--until-idle", environment=environment)
         assert coldmail.wait() == -signal.SIGKILL
         copy = backup(coldmail)

@@ -166,62 +166,6 @@ START_TEST(a_second_process_is_refused)
 }
 END_TEST
 
-/* ---- a copy ---------------------------------------------------------------------------------------- */
-
-static void lose_seal(void)
-{
-	char path[200];
-
-	rig_done();
-	snprintf(path, sizeof path, "%s.seal", rig.path);
-	ck_assert_int_eq(unlink(path), 0);
-	rig_init();
-}
-
-static struct store_req *seal(bool take_over, bool only_moved)
-{
-	struct store_req *r = rig_new(STORE_SEAL);
-
-	r->u.seal.take_over = take_over;
-	r->u.seal.only_moved = only_moved;
-	return rig_ask(r);
-}
-
-START_TEST(a_copy_reserves_nothing_until_it_is_taken_over)
-{
-	rig_setup();
-	rig_sent("first@x.com");
-	struct rig_step s = rig_ready("bob@x.com");
-	lose_seal();
-	struct store_req *r = rig_ask(rig_new(STORE_OPEN));
-	rig_ok(r);
-	ck_assert_ptr_nonnull(r->u.open.restored);
-	ck_assert_str_eq(store_stats().restored, r->u.open.restored);
-	ck_assert_int_eq(rig_reserve(&s, 1)->err, CM_ESTORE);
-	ck_assert_int_eq(seal(false, false)->err, CM_EPERM);
-	ck_assert_int_eq(seal(true, true)->err, CM_ESTATE);
-	ck_assert_int_eq(rig_reserve(&s, 1)->err, CM_ESTORE);
-	rig_ok(seal(true, false));
-	ck_assert_ptr_null(store_stats().restored);
-	rig_ok(rig_reserve(&s, 1));
-	rig_reopen();
-	ck_assert_ptr_null(store_stats().restored);
-	ck_assert_int_eq(rig_reserve(&s, 2)->err, CM_ESTATE);
-	rig_agrees();
-}
-END_TEST
-
-START_TEST(a_store_that_never_mailed_needs_no_seal)
-{
-	rig_setup();
-	struct rig_step s = rig_ready("bob@x.com");
-	lose_seal();
-	rig_ok(rig_ask(rig_new(STORE_OPEN)));
-	ck_assert_ptr_null(store_stats().restored);
-	rig_ok(rig_reserve(&s, 1));
-}
-END_TEST
-
 /* Somebody's shell holds the file for longer than we wait. */
 START_TEST(a_file_that_somebody_holds_is_an_outage_that_ends)
 {
@@ -654,8 +598,6 @@ static Suite *make(const char *backend)
 		(int)(sizeof points / sizeof *points));
 	tcase_add_test(t, a_second_process_is_refused);
 	tcase_add_test(t, a_file_that_somebody_holds_is_an_outage_that_ends);
-	tcase_add_test(t, a_copy_reserves_nothing_until_it_is_taken_over);
-	tcase_add_test(t, a_store_that_never_mailed_needs_no_seal);
 	tcase_add_test(t, a_newer_store_is_refused);
 	tcase_add_test(t, a_store_without_its_keys_is_refused);
 	tcase_add_test(t, a_file_of_another_kind_is_refused);
