@@ -12,28 +12,19 @@
  */
 #include "store_sqlite.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "coldmail/err.h"
 #include "coldmail/fail.h"
 #include "coldmail/store_backend.h"
-
-/* Beyond the bytes that SQLite locks (0x40000000 and the 511 after it). */
-#define STORE_LOCK_AT ((off_t)0x40000000 + 4096)
 
 enum { LANE_WRITER, LANE_READER, LANE_BULK, N_LANES };
 
 struct backend {
 	char *path; /* owned */
 	int64_t timeout_ms;
-	/* lane 0's: */
-	int lock_fd, file_fd; /* of PATH.lock and PATH: >= 0 while we own them */
-	struct stat file; /* PATH when file_fd was opened */
+	struct store_place place; /* lane 0's */
 	struct store_keys keys; /* written by OPEN, before any other request is sent */
 	struct store_seal seal; /* so, too; then the reader's, and lane 0's again at the end */
 	struct store_db db[2]; /* of LANE_WRITER, LANE_READER: each its lane's */
@@ -203,26 +194,6 @@ static void run_all(struct store_db *db, bool is_writer, struct store_req **reqs
 		pass_fail_points(reqs, n, true);
 }
 
-/* A file that was moved away goes on being written to, and nobody would ever see it again. */
-static bool is_in_place(const struct backend *b)
-{
-	struct stat st;
-
-	return !stat(b->path, &st) && st.st_ino == b->file.st_ino && st.st_dev == b->file.st_dev;
-}
-
-static int check_place(struct backend *b, struct store_db *db)
-{
-	if (is_in_place(b))
-		return CM_OK;
-	db->err = CM_ESTORE;
-	snprintf(db->why, sizeof db->why,
-		"%s was moved, deleted or replaced while coldmail runs: put it back, or restart "
-		"coldmail",
-		b->path);
-	return db->err;
-}
-
 /* One group: all of it, or nothing and everybody is told why. */
 static void run_group(struct backend *b, size_t lane, struct store_req **reqs, size_t n)
 {
@@ -232,7 +203,7 @@ static void run_group(struct backend *b, size_t lane, struct store_req **reqs, s
 
 	db->err = CM_OK;
 	db->is_broken = false;
-	if (!(is_writer && check_place(b, db)) &&
+	if (!(is_writer && store_place_check(&b->place, db)) &&
 		(db->h || !store_db_open(db, b->path, kind, b->timeout_ms)))
 		run_all(db, is_writer, reqs, n);
 	if (!db->err)
@@ -244,66 +215,10 @@ static void run_group(struct backend *b, size_t lane, struct store_req **reqs, s
 
 /* ---- OPEN -------------------------------------------------------------------------------------- */
 
-int store_refuse_os(struct store_req *r, const char *doing, const char *path)
-{
-	int err = errno == ENOSPC || errno == EDQUOT ? CM_EFULL : CM_EIO;
-
-	r->why = mem_arena_printf(&r->arena, "%s %s: %s", doing, path, strerrordesc_np(errno));
-	return err;
-}
-
-/* An open file description's lock: it goes with us however we end. AT: of which byte. */
-static int lock(struct store_req *r, const char *path, off_t at, int *ret_fd)
-{
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
-
-	if (*ret_fd >= 0)
-		return CM_OK;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return store_refuse_os(r, "opening", path);
-	if (!fcntl(fd, F_OFD_SETLK, &fl)) {
-		*ret_fd = fd;
-		return CM_OK;
-	}
-	int err = errno == EAGAIN || errno == EACCES
-			  ? store_refuse(r, CM_ELOCKED, "another process uses this store")
-			  : store_refuse_os(r, "locking", path);
-	close(fd);
-	return err;
-}
-
-/* SQLite would make it with the umask's mode, and -wal and -shm after it. */
-static int create(struct backend *b, struct store_req *r)
-{
-	int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return errno == EEXIST ? CM_OK : store_refuse_os(r, "creating", b->path);
-	close(fd);
-	return store_sync_dir_of(b->path) ? CM_OK
-					  : store_refuse_os(r, "writing the directory of", b->path);
-}
-
-/* The lock beside the file keeps its name, this one the file itself, whatever other names it has. While
- * SQLite has the file open, the descriptor must stay: to close it would end SQLite's locks, too. */
-static int lock_file(struct backend *b, struct store_req *r)
-{
-	if (b->file_fd >= 0 && !is_in_place(b)) {
-		close(b->file_fd);
-		b->file_fd = -1;
-	}
-	int err = lock(r, b->path, STORE_LOCK_AT, &b->file_fd);
-	if (!err && fstat(b->file_fd, &b->file))
-		err = store_refuse_os(r, "looking at", b->path);
-	return err;
-}
-
 static int open_db(struct backend *b, struct store_req *r)
 {
 	struct store_db *db = &b->db[LANE_WRITER];
 	char *copy = NULL;
-
 	int err = store_db_open(db, b->path, STORE_DB_WRITER, b->timeout_ms);
 	if (!err)
 		err = store_schema_migrate(db, b->path, store_schema_steps, store_schema_n, &copy);
@@ -385,11 +300,7 @@ static void seal_at_end(struct backend *b)
 static void run_open(struct backend *b, struct store_req *r)
 {
 	store_db_close(&b->db[LANE_WRITER]);
-	r->err = lock(r, mem_arena_printf(&r->arena, "%s.lock", b->path), 0, &b->lock_fd);
-	if (!r->err)
-		r->err = create(b, r);
-	if (!r->err)
-		r->err = lock_file(b, r);
+	r->err = store_place_take(&b->place, r);
 	if (!r->err)
 		r->err = open_db(b, r);
 	if (!r->err)
@@ -412,7 +323,7 @@ static void *sqlite_make(const struct store_conf *conf)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	b->path = xstrdup(conf->path);
 	b->timeout_ms = conf->timeout_ms;
-	b->lock_fd = b->file_fd = -1;
+	store_place_init(&b->place, b->path);
 	b->db[LANE_WRITER].person_secret = b->keys.person_secret;
 	b->db[LANE_READER].seal = &b->seal;
 	return b;
@@ -422,10 +333,7 @@ static void sqlite_destroy(void *be)
 {
 	struct backend *b = be;
 
-	if (b->file_fd >= 0)
-		close(b->file_fd);
-	if (b->lock_fd >= 0)
-		close(b->lock_fd);
+	store_place_done(&b->place);
 	mem_wipe(&b->keys, sizeof b->keys);
 	store_seal_done(&b->seal);
 	free(b->path);
@@ -468,7 +376,7 @@ static bool slice_audit(struct backend *b, struct store_req *r)
 
 static bool restore(struct backend *b, struct store_req *r)
 {
-	if (b->lock_fd < 0)
+	if (!store_place_is_ours(&b->place))
 		r->err = store_refuse(r, CM_ELOCKED, "the store is not locked by this process");
 	else
 		store_restore(&b->db[LANE_WRITER], b->path, r);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "coldmail/mem.h"
 #include "coldmail/store.h"
@@ -138,6 +139,27 @@ const char *store_key_person(struct mem_arena *a, const char *key);
 #define STORE_ID 25
 void store_new_id(int64_t now_ms, char ret[STORE_ID]);
 
+/* ---- the file's place (sqlite_place.c) --------------------------------------------------------- */
+
+struct store_place {
+	const char *path; /* borrowed: from the backend */
+	int lock_fd, file_fd; /* of PATH.lock and PATH: >= 0 while we own them */
+	struct stat file; /* PATH when file_fd was opened */
+};
+
+void store_place_init(struct store_place *p, const char *path);
+/* Makes the file if it is missing, and keeps everybody else off it. The writer has it closed. CM_ELOCKED:
+ * another process has it. */
+int store_place_take(struct store_place *p, struct store_req *r)
+	__attribute__((warn_unused_result));
+bool store_place_is_ours(const struct store_place *p);
+/* Is PATH still the file that was taken? If not, that is DB's error. */
+int store_place_check(const struct store_place *p, struct store_db *db)
+	__attribute__((warn_unused_result));
+void store_place_done(struct store_place *p); /* SQLite has closed it */
+/* errno while DOING something with PATH is R's answer. Returns it. */
+int store_refuse_os(struct store_req *r, const char *doing, const char *path);
+
 /* ---- schema, keys (sqlite_schema.c) ----------------------------------------------------------- */
 
 /* One step brings the schema from version index to index + 1. */
@@ -249,9 +271,6 @@ bool store_slice_scrub(const char *path, struct store_req *r);
 void store_restore(struct store_db *writer, const char *path, struct store_req *r);
 
 #define STORE_BUSY_MS 2000 /* how long a connection of their own waits for a foreign writer */
-
-/* errno while DOING something with PATH is R's answer. Returns it. (store_sqlite.c) */
-int store_refuse_os(struct store_req *r, const char *doing, const char *path);
 
 /* A file's directory, made durable after a file in it appeared or got its name. false: errno. */
 bool store_sync_dir_of(const char *path);
