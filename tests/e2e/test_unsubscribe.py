@@ -164,6 +164,19 @@ def test_a_lead_that_is_through_opts_out_all_the_same(tmp_path, server):
         assert coldmail.lead("ada@take.example")["status"] == "unsubscribed"
 
 
+def test_case_47_who_answered_and_then_follows_the_link_is_heard(coldmail, server):
+    """An answer ends the lead, and opts nobody out; what is said after it still does."""
+    write_to(coldmail, "ada@take.example")
+    coldmail.ctl("leads", "stop", "ada@take.example", "--because", "replied")
+    assert not suppressions(coldmail)
+    assert coldmail.page.post(token_of(coldmail, "ada@take.example"))[0].status == 200
+    lead = coldmail.lead("ada@take.example")
+    assert (lead["reason"], lead["status"]) == ("opted_out", "unsubscribed")
+    assert suppressions(coldmail) == [("opted_out", "one-click")]
+    assert coldmail.stop() == 0
+    oracle.check(coldmail, server.mails())
+
+
 def test_who_was_told_that_it_came_too_late_gets_that_one_mail(tmp_path):
     port = free_port()
     with FakeSmtp(tmp_path / "smtp", rules=["on dot do delay 800"]) as server, Coldmail(
