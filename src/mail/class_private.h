@@ -1,6 +1,7 @@
 /*
- * Inside the classification of replies, three files: class_words.c reads a text as words,
- * class_rows.c reads the table, classify.c is the door and decides. Pure.
+ * Inside the classification of replies, four files: class_words.c reads a text as words,
+ * class_rows.c reads the table, class_hear.c finds the rows whose words are in a text, classify.c is the
+ * door and decides. Pure.
  * Runs on: loop.
  */
 #pragma once
@@ -51,7 +52,7 @@ struct mail_class_said {
 /* Words that mean the same: a named vocabulary, or one phrase of a row. */
 struct mail_class_term {
 	const char *name; /* NULL: a row's own phrase */
-	uint32_t uses; /* the first element that it may complete; 0: none */
+	uint32_t begins; /* a first element of a sequence; 0: none */
 };
 
 /* One element of a row's sequence of terms. Those of one sequence follow each other. */
@@ -59,8 +60,10 @@ struct mail_class_element {
 	uint16_t term, row;
 	bool is_first, is_last;
 	bool has_gap; /* other words may stand before it */
-	uint32_t next_use; /* of its term: another that it may complete; 0: none */
+	uint32_t next; /* IS_FIRST: another that its term begins; 0: none */
 };
+
+struct mail_class_hearing;
 
 struct mail_class_row {
 	uint64_t rank; /* the lowest decides */
@@ -89,13 +92,21 @@ struct mail_classes {
 	size_t n_terms, cap_terms;
 	struct mail_class_element *elements;
 	size_t n_elements, cap_elements;
-	/* Scratch of one reply: at which words a term was said to the end, and the sequence up to
-	 * an element; which rows may decide, and which of those have their words in it. */
-	uint64_t (*said_at)[MAIL_WORDS_MAX / 64], (*ends)[MAIL_WORDS_MAX / 64];
-	bool *is_open, *is_heard;
+	struct mail_class_hearing *hearing; /* owned: of one reply */
 };
 
 /* Adds the rows of TEXT, which people know as NAME; those of a lower TABLE decide before. Problems
  * as "NAME:LINE: …\n"; after one, T is good for nothing but its end. */
 void mail_classes_read(struct mail_classes *t, unsigned table, const char *name, const char *text,
 	struct str *ret_problems);
+
+/* ---- which rows' words are in a text (class_hear.c) ------------------------------------------- */
+
+/* Only after the last mail_classes_read(). */
+struct mail_class_hearing *mail_classes_listen(const struct mail_classes *t);
+void mail_class_hearing_free(struct mail_class_hearing *h); /* NULL is accepted */
+/* Listens to TEXT for the words of the rows that are open. */
+void mail_classes_hear(const struct mail_classes *t, unsigned where, int code, const char *text);
+bool mail_classes_is_heard(const struct mail_classes *t, size_t row); /* in the last text */
+/* May ROW decide a reply of that first digit, said there? */
+bool mail_class_is_open(const struct mail_class_row *row, unsigned where, int code);

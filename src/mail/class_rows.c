@@ -147,15 +147,6 @@ static void read_vocabulary(struct reading *r, char *line)
 
 /* ---- what a reply has to say ----------------------------------------------------------------- */
 
-/* The last element: a sequence goes on or ends at it. */
-static void add_use(struct mail_classes *t)
-{
-	struct mail_class_element *e = &t->elements[t->n_elements - 1];
-
-	e->next_use = t->terms[e->term].uses;
-	t->terms[e->term].uses = (uint32_t)(t->n_elements - 1);
-}
-
 static void add_element(struct reading *r, size_t term, bool has_gap, bool is_first)
 {
 	struct mail_classes *t = r->t;
@@ -170,9 +161,10 @@ static void add_element(struct reading *r, size_t term, bool has_gap, bool is_fi
 		.row = (uint16_t)t->n_rows,
 		.has_gap = has_gap,
 		.is_first = is_first,
+		.next = is_first ? t->terms[term].begins : 0,
 	};
-	if (!is_first)
-		add_use(t);
+	if (is_first)
+		t->terms[term].begins = (uint32_t)(t->n_elements - 1);
 }
 
 /* The term of the element at *P, which is moved behind it: {NAME}, or words of its own. */
@@ -222,13 +214,8 @@ static void read_sequence(struct reading *r, char *p)
 	}
 	if (is_first || has_gap)
 		refuse(r, "expected words on both sides of '~' and '|'");
-	if (r->is_bad)
-		return;
-	struct mail_class_element *last = &r->t->elements[r->t->n_elements - 1];
-
-	last->is_last = true;
-	if (last->is_first)
-		add_use(r->t);
+	if (!r->is_bad)
+		r->t->elements[r->t->n_elements - 1].is_last = true;
 }
 
 static void free_pattern(regex_t *re)

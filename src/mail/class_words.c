@@ -7,7 +7,6 @@
 #include "class_private.h"
 
 #include <ctype.h>
-#include <string.h>
 
 /* U+00C0 to U+017F without their accents; a space: not a letter. */
 static const char folded[] = "aaaaaaaceeeeiiiidnooooo ouuuuytsaaaaaaaceeeeiiiidnooooo ouuuuyty"
@@ -118,21 +117,29 @@ static bool is_hump(const char *start, const char *p)
 
 /* ---- one chunk: what stands between white space and brackets --------------------------------- */
 
-static bool is_number(const char *p, size_t n)
-{
-	while (n && (isdigit((unsigned char)*p) || *p == '.'))
-		p++, n--;
-	return !n;
-}
+enum chunk { CHUNK_PLAIN, CHUNK_ADDRESS, CHUNK_URL, CHUNK_HOST, CHUNK_NUMBER };
 
 /* "mx1.example.com": a dot within, and no capital behind it, which would start a sentence. */
-static bool is_host(const char *p, size_t n)
+static bool is_inner_dot(const char *p, size_t i, size_t n)
 {
-	for (size_t i = 1; i + 1 < n; i++)
-		if (p[i] == '.' && isalnum((unsigned char)p[i - 1]) &&
-			isalnum((unsigned char)p[i + 1]) && !isupper((unsigned char)p[i + 1]))
-			return true;
-	return false;
+	return p[i] == '.' && i && i + 1 < n && isalnum((unsigned char)p[i - 1]) &&
+	       isalnum((unsigned char)p[i + 1]) && !isupper((unsigned char)p[i + 1]);
+}
+
+static enum chunk chunk_of(const char *p, size_t n)
+{
+	bool has_at = false, has_dot = false, has_other = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == ':' && n - i > 2 && p[i + 1] == '/' && p[i + 2] == '/')
+			return CHUNK_URL;
+		has_at |= p[i] == '@';
+		has_dot |= is_inner_dot(p, i, n);
+		has_other |= p[i] != '.' && !isdigit((unsigned char)p[i]);
+	}
+	if (has_at && n > 1)
+		return CHUNK_ADDRESS;
+	return !has_dot ? CHUNK_PLAIN : has_other ? CHUNK_HOST : CHUNK_NUMBER;
 }
 
 static void read_plain(struct reader *r, const char *p, size_t n)
@@ -182,40 +189,75 @@ static void read_number(struct reader *r, const char *p, size_t n)
 		letter(r, p[i]);
 }
 
+static bool ends_sentence(char c)
+{
+	return c == '.' || c == '!' || c == '?';
+}
+
 static void read_chunk(struct reader *r, const char *p, size_t n)
 {
-	/* What ends a sentence may stand behind an address or a name. */
-	size_t tail = 0;
-	while (tail < n && strchr(".:!?'", p[n - 1 - tail]))
-		tail++;
-	size_t body = n - tail;
-	bool is_url = memmem(p, body, "://", 3);
+	size_t body = n;
 
-	end_word(r);
-	if (is_url)
+	/* What ends a sentence may stand behind an address or a name. */
+	while (body && (ends_sentence(p[body - 1]) || p[body - 1] == ':' || p[body - 1] == QUOTE))
+		body--;
+	enum chunk chunk = chunk_of(p, body);
+	if (chunk == CHUNK_URL)
 		end_sentence(r);
-	if (!is_url && body > 1 && memchr(p, '@', body))
-		letter(r, '@');
-	else if (is_url || (is_host(p, body) && !is_number(p, body)))
-		read_name(r, p, body);
-	else if (is_host(p, body))
-		read_number(r, p, body);
-	else
+	switch (chunk) {
+	case CHUNK_PLAIN:
 		read_plain(r, p, body);
-	if (is_url || strchr(".!?", p[n - 1]))
-		end_sentence(r);
+		break;
+	case CHUNK_ADDRESS:
+		letter(r, '@');
+		break;
+	case CHUNK_URL:
+	case CHUNK_HOST:
+		read_name(r, p, body);
+		break;
+	case CHUNK_NUMBER:
+		read_number(r, p, body);
+		break;
+	}
 	end_word(r);
+	if (chunk == CHUNK_URL || ends_sentence(p[n - 1]))
+		end_sentence(r);
+}
+
+static bool is_apart(char c)
+{
+	static const bool apart[256] = { [' '] = true,
+		['\t'] = true,
+		['\r'] = true,
+		['\n'] = true,
+		['<'] = true,
+		['>'] = true,
+		['('] = true,
+		[')'] = true,
+		['['] = true,
+		[']'] = true,
+		['{'] = true,
+		['}'] = true,
+		['"'] = true,
+		[','] = true,
+		[';'] = true,
+		['|'] = true,
+		['*'] = true,
+		['='] = true };
+
+	return apart[(unsigned char)c];
 }
 
 void mail_words_read(const char *text, struct mail_words *ret)
 {
-	static const char apart[] = " \t\r\n<>()[]{}\",;|*=";
 	struct reader r = { .out = ret };
 
 	ret->n = 0;
 	for (const char *p = text; *p;) {
-		size_t n = strcspn(p, apart);
+		size_t n = 0;
 
+		while (p[n] && !is_apart(p[n]))
+			n++;
 		if (n)
 			read_chunk(&r, p, n);
 		else if (*p == ';')

@@ -47,10 +47,7 @@ static void finish(struct mail_classes *t)
 	for (size_t i = 0; i < t->n_rows; i++)
 		t->order[i] = (uint16_t)i;
 	qsort_r(t->order, t->n_rows, sizeof *t->order, by_rank, t->rows);
-	t->said_at = xcalloc(t->n_terms, sizeof *t->said_at);
-	t->ends = xcalloc(t->n_elements, sizeof *t->ends);
-	t->is_open = xcalloc(t->n_rows, sizeof *t->is_open);
-	t->is_heard = xcalloc(t->n_rows, sizeof *t->is_heard);
+	t->hearing = mail_classes_listen(t);
 }
 
 int mail_classes_new(
@@ -93,98 +90,16 @@ void mail_classes_free(struct mail_classes *t)
 	free(t->said);
 	free(t->terms);
 	free(t->elements);
-	free(t->said_at);
-	free(t->ends);
-	free(t->is_open);
-	free(t->is_heard);
+	mail_class_hearing_free(t->hearing);
 	mem_arena_done(&t->arena);
 	free(t);
 }
 
-/* ---- which rows' words are there ------------------------------------------------------------- */
-
-/* Is a bit of FROM to TO, both included and less than 64 apart, in BITS? */
-static bool has_bit(const uint64_t *bits, size_t from, size_t to)
-{
-	uint64_t window = bits[from / 64] >> from % 64;
-
-	if (from % 64 && from / 64 < to / 64)
-		window |= bits[to / 64] << (64 - from % 64);
-	return window & (~0ULL >> (63 - (to - from)));
-}
-
-/* Did the sequence before E end where E, which begins at word FROM, can follow it? */
-static bool can_follow(
-	const struct mail_classes *t, const struct mail_words *w, size_t e, size_t from)
-{
-	const struct mail_class_element *before = &t->elements[e - 1];
-	size_t sentence = w->sentence[from], first;
-
-	if (from == sentence)
-		return false;
-	first = from - 1;
-	if (t->elements[e].has_gap)
-		first = from - sentence > MAIL_CLASS_GAP + 1 ? from - 1 - MAIL_CLASS_GAP : sentence;
-	return has_bit(
-		before->is_first ? t->said_at[before->term] : t->ends[e - 1], first, from - 1);
-}
-
-static void mark(uint64_t *bits, size_t at)
-{
-	bits[at / 64] |= 1ULL << at % 64;
-}
-
-/* The words FROM to TO say TERM. */
-static void hear_term(
-	struct mail_classes *t, const struct mail_words *w, size_t term, size_t from, size_t to)
-{
-	mark(t->said_at[term], to);
-	for (size_t e = t->terms[term].uses; e; e = t->elements[e].next_use) {
-		const struct mail_class_element *el = &t->elements[e];
-
-		if (!t->is_open[el->row] || t->is_heard[el->row] ||
-			(!el->is_first && !can_follow(t, w, e, from)))
-			continue;
-		mark(t->ends[e], to);
-		if (el->is_last)
-			t->is_heard[el->row] = true;
-	}
-}
-
-/* Every phrase that begins at word FROM. */
-static void hear_from(struct mail_classes *t, const struct mail_words *w, size_t from)
-{
-	const char *p = w->text + w->at[from];
-	size_t node = t->starts[(unsigned char)*p], to = from;
-
-	while (node) {
-		p++;
-		for (size_t s = t->nodes[node].terms; s; s = t->said[s].next)
-			if (t->said[s].is_prefix || *p == ' ' || *p == '\n' || !*p)
-				hear_term(t, w, t->said[s].term, from, to);
-		to += *p == ' ';
-		node = *p ? t->nodes[node].child : 0;
-		while (node && t->nodes[node].byte != (unsigned char)*p)
-			node = t->nodes[node].sibling;
-	}
-}
-
-static void hear(struct mail_classes *t, const char *text)
-{
-	struct mail_words words;
-
-	mail_words_read(text, &words);
-	memset(t->said_at, 0, t->n_terms * sizeof *t->said_at);
-	memset(t->ends, 0, t->n_elements * sizeof *t->ends);
-	memset(t->is_heard, 0, t->n_rows * sizeof *t->is_heard);
-	for (size_t i = 0; i < words.n; i++)
-		hear_from(t, &words, i);
-}
-
-/* ---- which of them decides ------------------------------------------------------------------- */
+/* ---- which row decides ----------------------------------------------------------------------- */
 
 struct reply {
 	int code;
+	char digits[12]; /* of the code */
 	char enhanced[12];
 	const char *text;
 };
@@ -216,11 +131,9 @@ static void find_enhanced(struct reply *r)
 /* The code CODE, or an enhanced one: N bytes at P of a row. */
 static bool is_code(const struct reply *r, const char *p, size_t n)
 {
-	char code[12];
-	const char *is = n == 3 ? code : r->enhanced;
+	const char *is = n == 3 ? r->digits : r->enhanced;
 	char any = n == 3 ? '.' : 'x';
 
-	snprintf(code, sizeof code, "%d", r->code);
 	if (strlen(is) != n)
 		return false;
 	for (size_t i = 0; i < n; i++)
@@ -258,18 +171,18 @@ struct mail_ruling mail_classify(struct mail_classes *t, enum mail_where where,
 
 	if (code / 100 == 2)
 		return (struct mail_ruling){ MAIL_CLASS_SENT, "" };
+	snprintf(r.digits, sizeof r.digits, "%d", code);
 	snprintf(r.enhanced, sizeof r.enhanced, "%s", enhanced);
 	if (!*enhanced)
 		find_enhanced(&r);
-	for (size_t i = 0; i < t->n_rows; i++)
-		t->is_open[i] = t->rows[i].where & bit && t->rows[i].digits & 1U << code / 100;
-	hear(t, text);
+	mail_classes_hear(t, bit, code, text);
 	for (size_t i = 0; i < t->n_rows; i++) {
 		size_t at = t->order[i];
 		const struct mail_class_row *row = &t->rows[at];
 
-		if (!t->is_open[at] || !(row->is_any_text || row->pattern || t->is_heard[at]) ||
-			!has_code(row, &r) || (row->pattern && !has_pattern(row, &r)))
+		if (!mail_class_is_open(row, bit, code) || !has_code(row, &r) ||
+			!(row->pattern ? has_pattern(row, &r)
+				       : row->is_any_text || mail_classes_is_heard(t, at)))
 			continue;
 		return (struct mail_ruling){ row->class, row->reason };
 	}

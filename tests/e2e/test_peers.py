@@ -134,11 +134,11 @@ def test_case_36_37_postfix_takes_defers_and_refuses(tls, certs, tmp_path):
         wait_until(lambda: len(list(peer.mails())) == len(PEOPLE) * len(STEPS), 20, "delivery")
         oracle.check(coldmail, list(peer.mails()))
     reasons = {person: coldmail.lead(person)["reason"] for person in people[-2:]}
-    assert reasons == {"later@take.example": "overdue_expired", "nobody@take.example": "bounced"}
+    assert reasons == {"later@take.example": "stopped", "nobody@take.example": "bounced"}
     suppressed = coldmail.rows("SELECT pattern FROM do_not_contact")
     assert [row["pattern"] for row in suppressed] == ["nobody@take.example"]
     tries = "SELECT count(*) FROM attempts WHERE slot = 0 AND to_email = ?"
-    assert coldmail.count(tries, "later@take.example") > 3
+    assert coldmail.count(tries, "later@take.example") == 3
 
 
 def test_postfix_takes_a_mail_and_bounces_it(certs, tmp_path):

@@ -64,16 +64,24 @@ static void judge_line(struct mail_classes *t, char *line, struct score *score)
 		fprintf(stderr, "%s, expected %s, at %s: %s\n", got, class, stage, reply);
 }
 
-static struct score judge_file(const char *name)
+static FILE *open_data(const char *name)
 {
 	const char *root = getenv("COLDMAIL_REPOSITORY");
-	char path[4096], line[4096];
-	struct mail_classes *t = table(NULL);
-	struct score score = { 0 };
+	char path[4096];
 
 	snprintf(path, sizeof path, "%s/tests/data/%s", root ? root : ".", name);
 	FILE *f = fopen(path, "r");
 	ck_assert_msg(f, "%s", path);
+	return f;
+}
+
+static struct score judge_file(const char *name)
+{
+	char line[4096];
+	struct mail_classes *t = table(NULL);
+	struct score score = { 0 };
+	FILE *f = open_data(name);
+
 	while (fgets(line, sizeof line, f))
 		if (*line != '#' && *line != '\n')
 			judge_line(t, line, &score);
@@ -99,6 +107,27 @@ START_TEST(corpus)
 	ck_assert_uint_ge(s.n, 300);
 	ck_assert_uint_eq(s.wrong_suppressions, 0);
 	ck_assert_uint_eq(s.right, s.n);
+}
+END_TEST
+
+START_TEST(nobody_is_suppressed_without_proof)
+{
+	static const char *const stages[] = { "connect", "greet", "ehlo", "auth", "mail", "rcpt",
+		"data", "dot", "dsn" };
+	struct mail_classes *t = table(NULL);
+	FILE *f = open_data("replies_no_proof.txt");
+	char line[4096];
+	size_t n = 0;
+
+	while (fgets(line, sizeof line, f)) {
+		line[strcspn(line, "\n")] = '\0';
+		for (size_t i = 0; *line != '#' && i < COUNT(stages); i++, n++)
+			ck_assert_msg(judge(t, stages[i], line) != MAIL_CLASS_RECIPIENT_PERMANENT,
+				"at %s: %s", stages[i], line);
+	}
+	ck_assert_uint_ge(n, 60 * COUNT(stages));
+	fclose(f);
+	mail_classes_free(t);
 }
 END_TEST
 
@@ -240,6 +269,7 @@ int main(void)
 
 	tcase_add_test(t, samples);
 	tcase_add_test(t, corpus);
+	tcase_add_test(t, nobody_is_suppressed_without_proof);
 	tcase_add_loop_test(t, words, 0, N_WORDS);
 	tcase_add_test(t, many_words);
 	tcase_add_loop_test(t, rows_of_a_user, 0, N_ROWS);
