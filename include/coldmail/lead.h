@@ -110,6 +110,7 @@ enum lead_reason {
 const char *lead_reason_name(enum lead_reason r); /* "" for NONE */
 enum lead_reason lead_reason_parse(const char *name); /* NONE when it is not one */
 bool lead_reason_is_trouble(enum lead_reason r);
+bool lead_reason_is_passing(enum lead_reason r); /* a hold that has a time at which it ends */
 
 /* The predecessor's leads.status (interfaces.md, stored documents), derived: pending sent replied
  * bounced invalid unsubscribed failed. N_SENT: steps that went out (uncertain ones count). */

@@ -18,6 +18,7 @@ struct question {
 	void *arg;
 	const char *subject; /* NULL: everything */
 	size_t waiting; /* store answers still to come */
+	bool is_unknown; /* the subject; it may be a campaign that is gone */
 	int err;
 	struct store_tally *tally;
 	size_t n_tally;
@@ -110,6 +111,16 @@ static int64_t queued_of(const struct question *q, const char *campaign)
 	return n;
 }
 
+static int64_t unfinished_of(const struct question *q, const char *campaign)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < q->n_tally; i++)
+		if (q->tally[i].state != LEAD_ENDED && str_eq(q->tally[i].campaign, campaign))
+			n += q->tally[i].n;
+	return n;
+}
+
 static const char *leads(struct question *q, int64_t n)
 {
 	return mem_arena_printf(&q->arena, "%lld lead%s", (long long)n, n == 1 ? "" : "s");
@@ -120,12 +131,10 @@ static void add_holds(struct question *q, const struct due *d, const char *subje
 	for (size_t i = 0; i < q->n_tally; i++) {
 		const struct store_tally *t = &q->tally[i];
 
-		/* Only what a server put off comes back by itself. */
 		if (t->state == LEAD_HELD && t->n && str_eq(t->campaign, d->campaign))
 			add(q, subject, lead_reason_name(t->reason),
 				lead_reason_is_trouble(t->reason),
-				t->reason == LEAD_REASON_SMTP_DEFERRED ? d->wake_ms
-								       : CLOCK_NEVER_MS,
+				lead_reason_is_passing(t->reason) ? d->wake_ms : CLOCK_NEVER_MS,
 				"%s held", leads(q, t->n));
 	}
 }
@@ -195,7 +204,11 @@ static void weigh(struct question *q, size_t first, size_t end, size_t mailbox)
 		if (!last || q->v[i].until_ms >= q->v[last - 1].until_ms)
 			last = i + 1;
 	int64_t opens = last ? q->v[last - 1].until_ms : 0;
-	if (opens < q->opens_ms || (!q->binds && q->opens_ms)) {
+	bool is_first = !q->binds && q->opens_ms;
+	/* What only waits for leads is not in the way of those that there are. */
+	bool is_worse = last && q->binds && opens == q->opens_ms && q->v[last - 1].trouble &&
+			!q->v[q->binds - 1].trouble;
+	if (opens < q->opens_ms || is_first || is_worse) {
 		q->opens_ms = opens;
 		q->binds = last;
 	}
@@ -225,7 +238,8 @@ static void add_campaign(struct question *q, const struct due *d)
 
 	if (!c || !c->conf) {
 		add(q, subject, "campaign_gone", true, CLOCK_NEVER_MS,
-			"it is not in the configuration any more");
+			"%s: it is not in the configuration any more",
+			leads(q, unfinished_of(q, d->campaign)));
 		weigh(q, first, q->n, 0);
 		return;
 	}
@@ -252,6 +266,18 @@ static void add_campaign(struct question *q, const struct due *d)
 		add_strays(q, d, subject);
 	if (!q->lead)
 		add_holds(q, d, subject);
+}
+
+/* Leads that are nobody's. */
+static void add_unassigned(struct question *q)
+{
+	int64_t n = unfinished_of(q, "");
+
+	if (!n)
+		return;
+	add(q, "leads", "no_campaign", true, CLOCK_NEVER_MS,
+		"%s: `coldmailctl leads import FILE --campaign NAME` assigns them", leads(q, n));
+	weigh(q, q->n - 1, q->n, 0);
 }
 
 static bool is_stray(const struct lead *l)
@@ -322,6 +348,8 @@ static void answer(struct question *q)
 		q->opens_ms = CLOCK_NEVER_MS;
 		for (size_t i = 0; i < q->n_due; i++)
 			add_campaign(q, &q->due[i]);
+		if (!q->subject)
+			add_unassigned(q);
 		if (general || last)
 			q->binds = general ? 1 : last;
 		if (q->binds)
@@ -360,6 +388,32 @@ static struct question *question_of(const struct store_req *r)
 	return q;
 }
 
+static void ask_campaign(struct question *q, const char *name);
+
+static bool is_asked(const struct question *q, const char *campaign)
+{
+	for (size_t i = 0; i < q->n_due; i++)
+		if (str_eq(q->due[i].campaign, campaign))
+			return true;
+	return false;
+}
+
+/* Campaigns that only their leads remember. */
+static void ask_gone(struct question *q)
+{
+	for (size_t i = 0; i < q->n_tally; i++) {
+		const char *name = q->tally[i].campaign;
+		bool is_meant = q->subject ? q->is_unknown && str_eq(q->subject, name) : *name;
+
+		if (!is_meant || !unfinished_of(q, name) || is_asked(q, name))
+			continue;
+		ask_campaign(q, name);
+		q->is_unknown = false;
+	}
+	if (q->is_unknown)
+		q->err = CM_ENOENT;
+}
+
 static void on_tally(struct store_req *r)
 {
 	struct question *q = question_of(r);
@@ -372,6 +426,7 @@ static void on_tally(struct store_req *r)
 			q->tally[i].campaign = mem_arena_dup(&q->arena, r->u.tally.v[i].campaign);
 		}
 	}
+	ask_gone(q);
 	got_one(q);
 }
 
@@ -467,9 +522,9 @@ static void ask(struct question *q)
 	} else if (conf_find_campaign(conf, q->subject)) {
 		ask_campaign(q, q->subject);
 	} else if (!mailbox_find(q->subject)) {
-		if (!flow.opened || lead_address_canonical(q->subject, &address, &why))
-			q->err = CM_ENOENT;
-		else
+		q->is_unknown =
+			!flow.opened || lead_address_canonical(q->subject, &address, &why) != CM_OK;
+		if (!q->is_unknown)
 			ask_lead(q, address);
 		free(address);
 	}

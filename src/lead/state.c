@@ -89,6 +89,11 @@ bool lead_reason_is_trouble(enum lead_reason r)
 	return reasons[r].is_trouble;
 }
 
+bool lead_reason_is_passing(enum lead_reason r)
+{
+	return r == LEAD_REASON_SMTP_DEFERRED || r == LEAD_REASON_VERIFY_UNKNOWN;
+}
+
 static const char *status_never_sent(enum lead_state s, enum lead_reason r)
 {
 	if (s != LEAD_ENDED)

@@ -180,15 +180,24 @@ static void add_uncertain(struct str *out)
 		str_adds(out, "\nuncertain: none\n");
 }
 
-/* Held for good until somebody acts; a deferred one comes again by itself. */
+static bool is_gone_with_leads(const cJSON *c)
+{
+	const cJSON *leads = cJSON_GetObjectItemCaseSensitive(c, "leads");
+
+	return str_eq(text(c, "state"), "gone") && number(leads, "queued") > 0;
+}
+
+/* Held for good until somebody acts, or nobody's any more. */
 static bool is_waiting_for_somebody(const cJSON *c)
 {
 	const cJSON *held;
-	const char *deferred = lead_reason_name(LEAD_REASON_SMTP_DEFERRED);
 
-	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(c,
-					 "held")) if (!str_eq(held->string, deferred)) return true;
-	return number(c, "due_now") > 0 ||
+	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(c, "held"))
+	{
+		if (!lead_reason_is_passing(lead_reason_parse(held->string)))
+			return true;
+	}
+	return number(c, "due_now") > 0 || is_gone_with_leads(c) ||
 	       cJSON_GetArraySize(
 		       cJSON_GetObjectItemCaseSensitive(c, "thread_mailbox_unavailable")) ||
 	       str_eq(text(c, "state"), "not_started");

@@ -59,3 +59,30 @@ def test_a_campaign_that_was_not_started_binds(tmp_path):
         coldmail.import_leads(addresses(1))
         reason = binding(coldmail)
         assert reason["reason"] == "campaign_not_started" and "1 lead waits" in reason["value"]
+
+
+def test_case_16_leads_of_a_campaign_that_is_gone_are_named(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path / "run", mailbox(ALI, server.port), campaign("first")
+    ) as coldmail:
+        coldmail.import_leads(addresses(5), "first")
+        coldmail.configure(mailbox(ALI, server.port), campaign("second"))
+        status, summary = coldmail.run_until_idle()
+        assert status == 75 and "campaign_gone" in summary and server.mails() == []
+        coldmail.start()
+        for subject in ((), ("first",)):
+            reason = binding(coldmail, *subject)
+            assert (reason["subject"], reason["reason"]) == ("campaign first", "campaign_gone")
+            assert "5 leads" in reason["value"] and reason["until"] is None
+        coldmail.ctl("why", "third", status=1)
+
+
+def test_case_16_leads_without_a_campaign_are_named(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path / "run", mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.start()
+        (tmp_path / "leads.csv").write_text("email\n" + "\n".join(addresses(4)) + "\n")
+        coldmail.ctl("leads", "import", str(tmp_path / "leads.csv"))
+        reason = binding(coldmail)
+        assert reason["reason"] == "no_campaign" and "4 leads" in reason["value"]
