@@ -138,7 +138,7 @@ def test_case_36_37_postfix_takes_defers_and_refuses(tls, certs, tmp_path):
     suppressed = coldmail.rows("SELECT pattern FROM do_not_contact")
     assert [row["pattern"] for row in suppressed] == ["nobody@take.example"]
     tries = "SELECT count(*) FROM attempts WHERE slot = 0 AND to_email = ?"
-    assert coldmail.count(tries, "later@take.example") == 3
+    assert coldmail.count(tries, "later@take.example") > 3
 
 
 def test_postfix_takes_a_mail_and_bounces_it(certs, tmp_path):
