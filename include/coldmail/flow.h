@@ -95,6 +95,20 @@ typedef void flow_previewed(void *arg, const struct flow_preview *p);
 void flow_preview(
 	const char *campaign, const char *address, const char *step, flow_previewed *cb, void *arg);
 
+/* One real mail: the first step of CAMPAIGN with the values of its next lead, marked as a test, to TO
+ * instead. It is in no campaign's figures; a mailbox of the campaign has to have room for it, and it
+ * uses that up. The answer comes with the server's word. */
+struct flow_test {
+	int err; /* CM_ESTATE: it cannot be sent now */
+	const char *why; /* with err */
+	const char *campaign, *mailbox, *to, *subject, *message_id;
+	const char *outcome; /* a word of enum mail_outcome; "" : a dry run */
+	int code;
+	const char *reply; /* for people */
+};
+typedef void flow_tested(void *arg, const struct flow_test *t);
+void flow_test_send(const char *campaign, const char *to, bool dry_run, flow_tested *cb, void *arg);
+
 /* ---- explaining -------------------------------------------------------------------------------- */
 
 /* One reason why something is not going out now. */

@@ -97,6 +97,7 @@ int mailbox_compare(struct mailbox *a, struct mailbox *b);
 
 void mailbox_take(struct mailbox *m); /* a mail is started */
 void mailbox_slot(struct mailbox *m); /* its slot is taken: counts for gap and day */
+void mailbox_test_slot(struct mailbox *m); /* of a test: the ramp does not begin with it */
 /* It is over; a slot, if it had one, still counts. */
 void mailbox_give_back(struct mailbox *m, bool had_slot);
 

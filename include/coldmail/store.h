@@ -123,6 +123,7 @@ struct store_lead_to {
 	X(FORGET, W)                                                                               \
 	X(CONTROL_SET, W)                                                                          \
 	X(MAILBOX_SET, W)                                                                          \
+	X(TEST_SLOT, W)                                                                            \
 	X(RESOLVE, W)                                                                              \
 	X(DOUBT, W)                                                                                \
 	X(SEAL, R)                                                                                 \
@@ -447,6 +448,12 @@ struct store_req {
 			struct store_mailbox kept;
 		} mailbox;
 		struct
+		{ /* TEST_SLOT: the dot of a mail that belongs to no campaign is about to leave;
+		            it counts in MAILBOX_USE. CM_ESTATE: TO is suppressed, `why` by what;
+		            nothing done */
+			const char *mailbox, *to, *to_person;
+		} test;
+		struct
 		{ /* RESOLVE: an uncertain KEY#n becomes sent or not_sent (a READY row again).
 		            CM_ENOENT: no such attempt; CM_ESTATE: it is not uncertain */
 			const char *key;
@@ -486,7 +493,8 @@ struct store_req {
 		} controls;
 		struct
 		{ /* MAILBOX_USE: times at which slots were taken since SINCE, oldest first, at most
-		            MAX newest; reserved ones without a slot count, too */
+		            MAX newest; reserved ones without a slot count, too, and tests. Of FIRST
+		            they do not: no campaign began with them */
 			const char *mailbox;
 			int64_t since_ms;
 			size_t max;

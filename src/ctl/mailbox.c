@@ -1,5 +1,5 @@
 /*
- * coldmailctl mailboxes.
+ * coldmailctl mailboxes, test-send.
  * Runs on: any.
  */
 #include "ctl_private.h"
@@ -59,8 +59,57 @@ static int mailboxes(const struct ctl *c)
 	return CM_EXIT_OK;
 }
 
+/* ---- test-send ---------------------------------------------------------------------------------- */
+
+static void print_test(const cJSON *t)
+{
+	const char *outcome = ctl_text(t, "outcome");
+	struct str text = STR_INIT;
+
+	str_addf(&text, "%s -> %s, ", ctl_text(t, "mailbox"), ctl_text(t, "to"));
+	ctl_add_safe(&text, ctl_text(t, "subject"));
+	str_addf(&text, "\n%s", *outcome ? outcome : "would be sent");
+	if (*ctl_text(t, "reply") || ctl_whole(t, "code")) {
+		str_adds(&text, ": ");
+		if (ctl_whole(t, "code"))
+			str_addf(&text, "%" PRId64 " ", ctl_whole(t, "code"));
+		ctl_add_safe(&text, ctl_text(t, "reply"));
+	}
+	puts(str_z(&text));
+	str_done(&text);
+}
+
+static int test_send(const struct ctl *c)
+{
+	cJSON *in = ctl_change(c), *answer = NULL;
+
+	if (!ctl_option(c, "to")) {
+		ctl_error("test-send: --to ADDRESS was expected: whom the test goes to");
+		cJSON_Delete(in);
+		return CM_EXIT_USAGE;
+	}
+	ctl_put(in, "campaign", c->args[0]);
+	ctl_put(in, "to", ctl_option(c, "to"));
+	int status = ctl_ask(c, "test-send", in, &answer);
+	if (status)
+		return status;
+	bool ok = c->dry_run || str_eq(ctl_text(answer, "outcome"), "sent");
+	if (c->json) {
+		ctl_print_json(answer);
+	} else {
+		print_test(answer);
+		cJSON_Delete(answer);
+	}
+	return ok ? CM_EXIT_OK : CM_EXIT_NO;
+}
+
 const struct ctl_command ctl_commands_mailbox[] = {
 	{ "mailboxes", "", 0, 0, "who sends, how much of the day is left, and what is in the way",
 		mailboxes, CTL_RUNNING, { { 0 } }, NULL },
+	{ "test-send", "CAMPAIGN", 1, 1, "one real mail to yourself, marked as a test", test_send,
+		CTL_RUNNING | CTL_MAILS, { { "to", "ADDRESS", "whom it goes to" } },
+		"It is the campaign's first step with the values of its next lead. It is in no "
+		"campaign's figures, but uses up the day and the gap of the mailbox it leaves "
+		"from." },
 	{ 0 },
 };

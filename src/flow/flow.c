@@ -130,7 +130,7 @@ void flow_check_drained(void)
 {
 	if (g_hash_table_size(flow.items) || flow.claims)
 		return;
-	if (flow_senders_are_gone())
+	if (flow_senders_are_gone() && flow_tests_are_over())
 		loop_defer(&drained, finish, NULL);
 }
 
@@ -145,6 +145,7 @@ static void on_drain_timeout(void *arg)
 		loop_timer_in(&drain_timer, flow.plan->conf->store_timeout_ms);
 		flow_send_give_up();
 		flow_senders_drop();
+		flow_tests_drop();
 		flow_check_drained();
 	} else {
 		log_event(LOG_WARNING, "stop_unfinished",
@@ -163,6 +164,7 @@ void flow_drain(void)
 	loop_timer_in(&drain_timer, flow.plan->conf->stop_timeout_ms);
 	flow_verify_drain();
 	flow_send_drain();
+	flow_tests_quit();
 	flow_check_drained();
 }
 
@@ -172,6 +174,7 @@ void flow_done(void)
 	loop_timer_cancel(&drain_timer);
 	loop_defer_cancel(&drained);
 	flow_why_free();
+	flow_tests_drop();
 	flow_senders_free();
 	g_hash_table_remove_all(flow.items);
 	g_hash_table_unref(flow.items);

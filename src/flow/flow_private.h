@@ -96,6 +96,9 @@ struct flow_item {
 	struct mail_verdict verdict;
 };
 
+/* More between asking for the slot and the dot, and there is no dot (architecture, "The ledger"). */
+#define FLOW_SLOT_TO_DOT_MAX_MS (10 * CLOCK_SECOND_MS)
+
 /* ---- shared state ------------------------------------------------------------------------------ */
 
 /* A campaign in this process. */
@@ -298,6 +301,12 @@ const char *flow_identity_text(struct mem_arena *a, const struct flow_identity *
 /* false: TEXT is none. Strings are copied to A. */
 bool flow_identity_parse(struct mem_arena *a, const char *text, struct flow_identity *ret);
 
+/* server.c: where S's server is, and as whom; HELO holds our name. Borrowed from S, SERVER, HELO. */
+#define FLOW_HELO 256
+struct mail_smtp_conf flow_server_conf(
+	struct flow_sender *s, const struct conf_mailbox *server, char helo[FLOW_HELO]);
+void flow_server_forget(struct flow_sender *s); /* its tokens */
+
 /* send.c */
 void flow_send_wire(struct flow_item *it); /* IT has a link */
 /* IT's attempt ends before its dot; WHY is copied. TO: the lead ends with it; NONE: queued again. */
@@ -355,6 +364,11 @@ void flow_guard_saw(const char *mailbox, const char *campaign, bool bounced);
 bool flow_guard_is_bounce(enum store_attempt_state state, const char *class);
 void flow_guard_ask(void); /* what the ledger says, once, before the mailboxes' past */
 void flow_guard_forget(const char *pause); /* the control PAUSE was removed: count anew */
+
+/* test_send.c: at the end of the process, as links are */
+void flow_tests_quit(void);
+bool flow_tests_are_over(void);
+void flow_tests_drop(void);
 
 /* why_gate.c: texts are in A or static. */
 struct flow_reason flow_why_gate(

@@ -15,9 +15,6 @@
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
 
-/* More between asking for the slot and the dot, and there is no dot (architecture, "The ledger"). */
-#define SLOT_TO_DOT_MAX_MS (10 * CLOCK_SECOND_MS)
-
 /* ---- reserve + gate ---------------------------------------------------------------------------- */
 
 const char *flow_send_new_message_id(
@@ -256,7 +253,7 @@ static void on_slot(struct store_req *r)
 	/* A connection that died meanwhile has its verdict already: not sent, slot or not. */
 	if (!it || it->stage != FLOW_STAGE_SLOT)
 		return;
-	bool late = clock_boot_ms() - it->slot_asked_ms > SLOT_TO_DOT_MAX_MS;
+	bool late = clock_boot_ms() - it->slot_asked_ms > FLOW_SLOT_TO_DOT_MAX_MS;
 
 	if (!r->err && !late) {
 		it->had_slot = true;

@@ -6,8 +6,6 @@
  */
 #include "flow_private.h"
 
-#include <unistd.h>
-
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
 #include "coldmail/log.h"
@@ -206,80 +204,16 @@ static void on_end(void *arg, const struct mail_verdict *v)
 
 static const struct mail_smtp_events link_events = { on_ready, on_at_dot, on_verdict, on_end };
 
-static void drop_oauth(struct flow_sender *s)
-{
-	mail_oauth_unref(s->oauth);
-	conf_unref(s->oauth_conf);
-	s->oauth = NULL;
-	s->oauth_conf = NULL;
-}
-
-/* Beside the store: what a token server gave instead of the token that was configured. */
-static char *oauth_file(const char *address)
-{
-	const char *store = flow.plan->conf->store_path;
-	char *name = g_uri_escape_string(address, "@", FALSE);
-	char *path = xasprintf("%.*s/oauth.%s", (int)(strrchr(store, '/') - store), store, name);
-
-	g_free(name);
-	return path;
-}
-
-/* Its tokens are shared by the links of a mailbox, and outlive a reload that leaves its login as it
- * is. NULL: it logs in without. */
-static struct mail_oauth *oauth_of(struct flow_sender *s, const struct conf_mailbox *m)
-{
-	const struct conf_oauth *c = &m->oauth;
-
-	if (s->oauth && !conf_is_same_server(conf_find_mailbox(s->oauth_conf, s->address), m))
-		drop_oauth(s);
-	if (s->oauth || !*c->token_url)
-		return s->oauth;
-	char *file = oauth_file(s->address);
-
-	s->oauth = mail_oauth_new(&(struct mail_oauth_conf){
-		.token_url = c->token_url,
-		.client_id = c->client_id,
-		.client_secret = c->client_secret.text ? c->client_secret.text : "",
-		.refresh_token = c->refresh_token.text,
-		.ca_pem = c->ca.text,
-		.file = file,
-	});
-	s->oauth_conf = conf_ref(flow.plan->conf);
-	free(file);
-	return s->oauth;
-}
-
-/* How a mailbox's server is reached. Borrowed from M. */
-static struct line_conf line_conf_of(const struct conf_mailbox *m, const char *helo)
-{
-	return (struct line_conf){
-		.url = m->smtp,
-		.plain = !m->tls_required,
-		.ca_pem = m->ca.text,
-		.helo = helo,
-		.user = *m->user ? m->user : NULL,
-		.password = m->password.text,
-	};
-}
-
 static void open_link(struct flow_sender *s, const struct conf_mailbox *server)
 {
 	struct flow_link *k = xcalloc(1, sizeof *k);
-	char helo[256];
+	char helo[FLOW_HELO];
+	const struct mail_smtp_conf conf = flow_server_conf(s, server, helo);
 
-	if (gethostname(helo, sizeof helo - 1) || !helo[0])
-		strncpy(helo, "localhost", sizeof helo);
-	helo[sizeof helo - 1] = '\0';
 	k->sender = s;
 	k->conf = conf_ref(flow.plan->conf);
 	k->server = server;
 	list_push(&s->links, &k->node);
-	const struct mail_smtp_conf conf = {
-		.line = line_conf_of(server, helo),
-		.oauth = oauth_of(s, server),
-		.mails_max = server->mails_per_connection,
-	};
 	k->smtp = mail_smtp_open(&conf, &link_events, k);
 }
 
@@ -438,7 +372,7 @@ static void sender_free(void *p)
 
 	list_each_safe (node, &s->links)
 		flow_link_free(list_entry(node, struct flow_link, node));
-	drop_oauth(s);
+	flow_server_forget(s);
 	flow_refusals_forget(s);
 	free(s->address);
 	free(s);

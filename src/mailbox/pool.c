@@ -231,15 +231,18 @@ void mailbox_take(struct mailbox *m)
 	m->waiting++;
 }
 
-void mailbox_slot(struct mailbox *m)
+void mailbox_test_slot(struct mailbox *m)
 {
-	int64_t now = clock_wall_ms();
-
 	bug_if(!m->waiting, "%s: a slot without a mail", m->address);
 	m->waiting--;
-	mailbox_pace_add(&m->pace, now);
+	mailbox_pace_add(&m->pace, clock_wall_ms());
+}
+
+void mailbox_slot(struct mailbox *m)
+{
+	mailbox_test_slot(m);
 	if (!m->cap.first_ms)
-		m->cap.first_ms = now;
+		m->cap.first_ms = clock_wall_ms();
 }
 
 void mailbox_give_back(struct mailbox *m, bool had_slot)

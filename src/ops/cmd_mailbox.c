@@ -1,9 +1,11 @@
 /*
- * Commands about mailboxes: mailboxes.
+ * Commands about mailboxes: mailboxes, test-send.
  * Runs on: loop. Called by command.c; status shows the same.
  * A mailbox that is ready but for a gate shows the gate: that is what people want to know.
  */
 #include "ops_private.h"
+
+#include "coldmail/err.h"
 
 static cJSON *mailbox(struct mailbox *m)
 {
@@ -47,7 +49,42 @@ static void mailboxes(struct ops_call *c)
 	ops_reply(c, out);
 }
 
+/* ---- test-send --------------------------------------------------------------------------------- */
+
+static void on_tested(void *arg, const struct flow_test *t)
+{
+	struct ops_call *c = ops_call_of(arg);
+
+	if (!c || ops_fail_err(c, t->err, t->why))
+		return;
+	cJSON *out = cJSON_CreateObject();
+	cJSON_AddStringToObject(out, "campaign", t->campaign);
+	cJSON_AddStringToObject(out, "mailbox", t->mailbox);
+	cJSON_AddStringToObject(out, "to", t->to);
+	cJSON_AddStringToObject(out, "subject", t->subject);
+	cJSON_AddStringToObject(out, "outcome", t->outcome);
+	ops_json_whole(out, "code", t->code);
+	cJSON_AddStringToObject(out, "reply", t->reply);
+	cJSON_AddStringToObject(out, "message_id", t->message_id);
+	ops_reply(c, out);
+}
+
+static void test_send(struct ops_call *c)
+{
+	const char *to = ops_text(c, "to"), *why = NULL;
+	char *canonical = NULL;
+
+	if (lead_address_canonical(to, &canonical, &why))
+		ops_fail(c, CM_EXIT_USAGE, "%s: %s", to, why);
+	else
+		flow_test_send(
+			ops_text(c, "campaign"), canonical, c->dry_run, on_tested, ops_call_arg(c));
+	free(canonical);
+}
+
 const struct ops_command ops_cmd_mailbox[] = {
 	{ "mailboxes", mailboxes, OPS_BARE | OPS_RUNNING, { { 0 } } },
+	{ "test-send", test_send, OPS_CHANGES | OPS_RUNNING,
+		{ { "campaign", OPS_TEXT, true }, { "to", OPS_TEXT, true } } },
 	{ 0 },
 };

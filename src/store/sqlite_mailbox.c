@@ -47,6 +47,20 @@ static const struct store_mailbox *read_kept(struct store_db *db, struct store_r
 	return k;
 }
 
+/* ---- tests --------------------------------------------------------------------------------------- */
+
+int store_op_test_slot(struct store_db *db, struct store_req *r)
+{
+	const char *by =
+		store_fact_suppressed(db, &r->arena, r->u.test.to, r->u.test.to_person, r->now_ms);
+
+	if (by)
+		return store_refuse(r, CM_ESTATE,
+			mem_arena_printf(&r->arena, "%s is suppressed (%s)", r->u.test.to, by));
+	store_db_run(db, STORE_SQL_TEST_SLOT, SQL_T(r->u.test.mailbox), SQL_I(r->now_ms));
+	return CM_OK;
+}
+
 /* ---- when it sent ------------------------------------------------------------------------------ */
 
 static int64_t newest_use(struct store_db *db, const char *mailbox)

@@ -90,10 +90,14 @@ static const char schema_4[] =
 static const char schema_5[] =
 "ALTER TABLE attempts ADD COLUMN server_message_id TEXT;";
 
+static const char schema_6[] =
+"CREATE TABLE test_slots (mailbox TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (mailbox, at))"
+" WITHOUT ROWID;";
+
 /* clang-format on */
 
 const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 },
-	{ schema_4 }, { schema_5 } };
+	{ schema_4 }, { schema_5 }, { schema_6 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

@@ -232,7 +232,10 @@
 	X(MAILBOX_USE, SMALL, "SELECT at FROM attempts WHERE state = 'transmitting' AND mailbox"   \
 		" = ?1 AND at >= ?2 UNION ALL SELECT a.at FROM attempts a WHERE a.state ="         \
 		" 'reserved' AND a.mailbox = ?1 AND a.at >= ?2 AND NOT EXISTS (SELECT 1 FROM"      \
-		" attempts s WHERE s._id = a._id || '!') ORDER BY 1 DESC LIMIT ?3")                \
+		" attempts s WHERE s._id = a._id || '!') UNION ALL SELECT at FROM test_slots"      \
+		" WHERE mailbox = ?1 AND at >= ?2 ORDER BY 1 DESC LIMIT ?3")                       \
+	X(TEST_SLOT, NONE, "INSERT INTO test_slots (mailbox, at) VALUES (?1, ?2) ON CONFLICT DO"   \
+		" NOTHING")                                                                        \
 	X(MAILBOX_PUT, NONE, "INSERT INTO mailboxes (_id, state, why, until, backoff,"             \
 		" refused_logins, lowered, lowered_until, back_at, updated_at) VALUES (?1, ?2, ?3,"  \
 		" ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (_id) DO UPDATE SET state ="             \

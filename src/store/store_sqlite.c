@@ -57,6 +57,7 @@ static const struct op ops[] = {
 	OP(FORGET, forget),
 	OP(CONTROL_SET, control_set),
 	OP(MAILBOX_SET, mailbox_set),
+	OP(TEST_SLOT, test_slot),
 	OP(RESOLVE, resolve),
 	OP(DOUBT, doubt),
 	OP(SEAL, seal),

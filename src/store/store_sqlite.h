@@ -212,7 +212,7 @@ store_op_fn store_op_suppress_add, store_op_suppress_remove, store_op_control_se
 store_op_fn store_op_forget;
 bool store_fact_is_forgotten(struct store_db *db, const char *person);
 /* sqlite_mailbox.c */
-store_op_fn store_op_mailbox_set, store_op_mailbox_use;
+store_op_fn store_op_mailbox_set, store_op_mailbox_use, store_op_test_slot;
 /* sqlite_reads.c */
 store_op_fn store_op_open_attempts, store_op_controls, store_op_tally, store_op_lead_get,
 	store_op_lead_list, store_op_sends, store_op_suppress_check, store_op_suppress_list,

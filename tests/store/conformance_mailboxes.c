@@ -104,6 +104,42 @@ START_TEST(case_40_what_is_remembered_of_a_mailbox_outlives_a_restart)
 }
 END_TEST
 
+static struct store_req *test_slot(const char *to)
+{
+	struct store_req *r = rig_new(STORE_TEST_SLOT);
+	char person[LEAD_PERSON];
+
+	store_person(to, person);
+	r->u.test.mailbox = MAILBOX;
+	r->u.test.to = to;
+	r->u.test.to_person = mem_arena_dup(&r->arena, person);
+	return rig_ask(r);
+}
+
+START_TEST(a_test_counts_for_the_day_and_begins_no_ramp)
+{
+	rig_ok(test_slot("me@x.com"));
+	rig.now_ms++;
+	rig_ok(test_slot("me@x.com"));
+	struct store_req *r = ask_use(MAILBOX);
+	ck_assert_uint_eq(r->u.use.n, 2);
+	ck_assert_int_eq(r->u.use.last_ms, NOW + 1);
+	ck_assert_int_eq(r->u.use.first_ms, 0);
+	ck_assert_uint_eq(ask_use(OTHER)->u.use.n, 0);
+	rig_agrees();
+}
+END_TEST
+
+START_TEST(a_test_goes_to_nobody_who_is_suppressed)
+{
+	rig_suppress("x.com");
+	struct store_req *r = test_slot("me@x.com");
+	ck_assert_int_eq(r->err, CM_ESTATE);
+	ck_assert_ptr_nonnull(strstr(r->why, "x.com"));
+	ck_assert_uint_eq(ask_use(MAILBOX)->u.use.n, 0);
+}
+END_TEST
+
 START_TEST(a_row_of_unknown_origin_is_read_all_the_same)
 {
 	static const char *const fields[] = { "state", "why", "until", "backoff", "refused_logins",
@@ -131,6 +167,8 @@ static Suite *make(const char *backend)
 	tcase_add_checked_fixture(t, rig_setup, rig_teardown);
 	tcase_add_test(t, a_mailbox_counts_its_slots);
 	tcase_add_test(t, case_40_what_is_remembered_of_a_mailbox_outlives_a_restart);
+	tcase_add_test(t, a_test_counts_for_the_day_and_begins_no_ramp);
+	tcase_add_test(t, a_test_goes_to_nobody_who_is_suppressed);
 	tcase_add_test(t, a_row_of_unknown_origin_is_read_all_the_same);
 	suite_add_tcase(s, t);
 	return s;
