@@ -55,6 +55,7 @@ struct mailbox_past {
 	const int64_t *at_ms; /* of the last MAILBOX_PAST_MS, oldest first */
 	size_t n;
 	int64_t first_ms, last_ms; /* the oldest and the newest ever; 0: none */
+	int64_t tried_ms; /* the newest try without a slot; 0: none of late */
 	const struct store_mailbox *kept; /* what mailbox_kept() said last; NULL: nothing yet */
 };
 /* A mailbox has no room before it was told its past once. */
@@ -97,6 +98,8 @@ int mailbox_compare(struct mailbox *a, struct mailbox *b);
 
 void mailbox_take(struct mailbox *m); /* a mail is started */
 void mailbox_slot(struct mailbox *m); /* its slot is taken: counts for gap and day */
+void mailbox_tried(
+	struct mailbox *m); /* its server was asked, and there was no slot: the gap counts */
 void mailbox_test_slot(struct mailbox *m); /* of a test: the ramp does not begin with it */
 /* It is over; a slot, if it had one, still counts. */
 void mailbox_give_back(struct mailbox *m, bool had_slot);

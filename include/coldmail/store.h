@@ -501,6 +501,7 @@ struct store_req {
 			int64_t *at_ms;
 			size_t n;
 			int64_t first_ms, last_ms; /* oldest and newest ever; 0: none */
+			int64_t tried_ms; /* newest since SINCE that ended without a slot */
 			const struct store_mailbox *kept; /* what MAILBOX_SET left; NULL: nothing */
 		} use;
 		struct {

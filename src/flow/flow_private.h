@@ -87,6 +87,7 @@ struct flow_item {
 	const char *message_id, *identity;
 	struct str bytes;
 	char sha256[65], nonce[33];
+	bool was_asked; /* its dialogue began */
 	bool had_slot;
 	bool unrecorded; /* the store did not take its end yet */
 	const char *from; /* the sender's address, after it left the sender */

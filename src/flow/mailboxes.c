@@ -26,6 +26,7 @@ static void on_use(struct store_req *r)
 						    .n = r->u.use.n,
 						    .first_ms = r->u.use.first_ms,
 						    .last_ms = r->u.use.last_ms,
+						    .tried_ms = r->u.use.tried_ms,
 						    .kept = r->u.use.kept });
 	flow_sched_soon();
 }

@@ -233,6 +233,7 @@ void flow_send_wire(struct flow_item *it)
 	};
 	int err = mail_smtp_send(it->link->smtp, &e, it->bytes.p, it->bytes.len);
 
+	it->was_asked = !err;
 	if (err == CM_ESTATE) {
 		flow_send_release(
 			it, "connection lost", LEAD_REASON_NONE); /* its on_end is on the way */

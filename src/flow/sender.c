@@ -43,6 +43,8 @@ void flow_sender_leave(struct flow_item *it)
 		it->link->ready = mail_smtp_is_idle(it->link->smtp);
 		it->link = NULL;
 	}
+	if (it->was_asked && !it->had_slot)
+		mailbox_tried(it->sender->mailbox);
 	mailbox_give_back(it->sender->mailbox, it->had_slot);
 	it->sender = NULL;
 }

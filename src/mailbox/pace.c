@@ -41,7 +41,9 @@ static void draw_gap(struct mailbox_pace *p)
 {
 	uint64_t span = (uint64_t)(p->gap_max_ms - p->gap_min_ms) + 1;
 
-	p->not_before_ms = p->last_ms + p->gap_min_ms + (int64_t)(draw(&p->seed) % span);
+	int64_t newest = p->last_ms > p->tried_ms ? p->last_ms : p->tried_ms;
+
+	p->not_before_ms = newest + p->gap_min_ms + (int64_t)(draw(&p->seed) % span);
 }
 
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit)
@@ -50,7 +52,7 @@ void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_ma
 
 	p->gap_min_ms = gap_min_ms;
 	p->gap_max_ms = gap_max_ms;
-	if (is_other_gap && p->last_ms)
+	if (is_other_gap && (p->last_ms || p->tried_ms))
 		draw_gap(p); /* the one under way was drawn from the old range */
 	p->limit = limit;
 }
@@ -80,6 +82,13 @@ void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms)
 		grow(p);
 	p->ring[(p->head + p->n++) % p->cap] = at_ms;
 	p->last_ms = at_ms;
+	draw_gap(p);
+}
+
+void mailbox_pace_try(struct mailbox_pace *p, int64_t at_ms)
+{
+	if (at_ms > p->tried_ms) /* the clock may have stepped back */
+		p->tried_ms = at_ms;
 	draw_gap(p);
 }
 

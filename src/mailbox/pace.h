@@ -15,7 +15,8 @@ struct mailbox_pace {
 	                  `limit`; oldest at `head` */
 	size_t cap, head, n;
 	int64_t last_ms; /* newest slot ever; 0: none */
-	int64_t not_before_ms; /* last slot + the gap drawn for it */
+	int64_t tried_ms; /* newest try that had no slot; 0: none */
+	int64_t not_before_ms; /* the newer of both + the gap drawn for it */
 	uint64_t seed;
 };
 
@@ -26,6 +27,8 @@ void mailbox_pace_done(struct mailbox_pace *p);
 void mailbox_pace_set(struct mailbox_pace *p, int64_t gap_min_ms, int64_t gap_max_ms, int limit);
 /* A slot was taken at AT_MS: counts for the day and draws the next gap. */
 void mailbox_pace_add(struct mailbox_pace *p, int64_t at_ms);
+/* A server was asked at AT_MS and said no before the slot: draws the next gap. */
+void mailbox_pace_try(struct mailbox_pace *p, int64_t at_ms);
 /* Slots in the 24 h before NOW_MS, and since SINCE_MS. */
 size_t mailbox_pace_used(const struct mailbox_pace *p, int64_t now_ms);
 size_t mailbox_pace_since(const struct mailbox_pace *p, int64_t since_ms);

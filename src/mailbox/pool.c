@@ -108,6 +108,8 @@ void mailbox_history(struct mailbox *m, const struct mailbox_past *past)
 		mailbox_pace_add(&m->pace, past->last_ms);
 	for (size_t i = 0; i < past->n; i++)
 		mailbox_pace_add(&m->pace, past->at_ms[i]);
+	if (past->tried_ms)
+		mailbox_pace_try(&m->pace, past->tried_ms);
 	if (past->first_ms)
 		m->cap.first_ms = past->first_ms;
 	if (past->kept && !m->is_resumed)
@@ -243,6 +245,11 @@ void mailbox_slot(struct mailbox *m)
 	mailbox_test_slot(m);
 	if (!m->cap.first_ms)
 		m->cap.first_ms = clock_wall_ms();
+}
+
+void mailbox_tried(struct mailbox *m)
+{
+	mailbox_pace_try(&m->pace, clock_wall_ms());
 }
 
 void mailbox_give_back(struct mailbox *m, bool had_slot)

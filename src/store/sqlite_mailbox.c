@@ -90,6 +90,8 @@ int store_op_mailbox_use(struct store_db *db, struct store_req *r)
 	r->u.use.at_ms = v;
 	r->u.use.n = n;
 	r->u.use.first_ms = store_db_int(db, 0, STORE_SQL_MAILBOX_FIRST, SQL_T(r->u.use.mailbox));
+	r->u.use.tried_ms = store_db_int(
+		db, 0, STORE_SQL_MAILBOX_TRIED, SQL_T(r->u.use.mailbox), SQL_I(r->u.use.since_ms));
 	r->u.use.last_ms = n ? v[n - 1] : newest_use(db, r->u.use.mailbox);
 	return CM_OK;
 }

@@ -236,6 +236,8 @@
 		" WHERE mailbox = ?1 AND at >= ?2 ORDER BY 1 DESC LIMIT ?3")                       \
 	X(TEST_SLOT, NONE, "INSERT INTO test_slots (mailbox, at) VALUES (?1, ?2) ON CONFLICT DO"   \
 		" NOTHING")                                                                        \
+	X(MAILBOX_TRIED, SMALL, "SELECT at FROM attempts WHERE slot = 0 AND mailbox = ?1 AND at >="  \
+		" ?2 AND state IN ('refused', 'not_sent') ORDER BY at DESC LIMIT 1")               \
 	X(MAILBOX_PUT, NONE, "INSERT INTO mailboxes (_id, state, why, until, backoff,"             \
 		" refused_logins, lowered, lowered_until, back_at, updated_at) VALUES (?1, ?2, ?3,"  \
 		" ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (_id) DO UPDATE SET state ="             \

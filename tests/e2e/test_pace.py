@@ -227,3 +227,21 @@ def test_case_24_68_a_silent_server_delays_no_other_mailbox(tmp_path):
             return
         tries.append((plain, silent, turn, silent_turn))
     pytest.fail(f"(seconds, seconds beside a silent server, turn, turn beside it): {tries}")
+
+
+@pytest.mark.parametrize("reply", ["450 4.7.1 Later", "550 5.7.1 Blocked", "550 5.1.1 Unknown"])
+def test_case_23_a_refusal_before_the_slot_costs_a_gap_too(tmp_path, reply):
+    """However long the list, and over a restart: no server is asked faster than the gap allows."""
+    with FakeSmtp(tmp_path / "smtp", rules=[f"on rcpt do reply {reply}"]) as server, Coldmail(
+        tmp_path / "run", mailbox(ALI, server.port, gap="1h"), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(50))
+        for _ in range(2):
+            coldmail.start()
+            tried = "SELECT count(*) FROM attempts WHERE state = 'refused'"
+            coldmail.wait_for(tried, 1)
+            time.sleep(1)
+            assert coldmail.count(tried) == 1
+            gates = {reason["reason"] for reason in coldmail.ctl("why", ALI)}
+            assert gates & {"mailbox_gap", "mailbox_throttled", "mailbox_blocked"}
+            assert coldmail.stop() == 0
