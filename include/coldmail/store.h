@@ -357,6 +357,7 @@ struct store_req {
 			enum store_attempt_state state;
 			const char *class, *reason, *text, *queue_id;
 			const char *server_message_id; /* "" : none */
+			const char *error; /* what the lead and its step show; NULL: TEXT */
 			int code;
 			double delays[3];
 			enum store_email_state email_state;

@@ -166,6 +166,13 @@ void ctl_add_reply(struct str *out, const cJSON *attempt)
 	const char *outcome = ctl_text(attempt, "outcome"), *reply = ctl_text(attempt, "reply");
 	size_t n = strlen(outcome);
 
+	if (str_eq(outcome, "refused")) {
+		ctl_add_safe(out, ctl_text(attempt, "class"));
+		str_adds(out, " (");
+		ctl_add_safe(out, ctl_text(attempt, "reason"));
+		str_adds(out, "): ");
+	}
+
 	/* "released: paused" stands behind the outcome already. */
 	if (str_starts(reply, outcome) && str_starts(reply + n, ": "))
 		reply += n + 2;

@@ -186,6 +186,31 @@ static void suppress(struct store_req *r, const struct flow_trouble *t, const ch
 	}
 }
 
+/* The attempt: who is at fault, and what was said. */
+static void put_verdict(
+	struct store_req *r, const struct flow_item *it, const struct flow_trouble *t)
+{
+	const struct mail_verdict *v = &it->verdict;
+	const char *class = mail_class_name(t->ruling.class);
+
+	r->u.outcome.state = t->attempt;
+	r->u.outcome.class = mem_arena_dup(
+		&r->arena, t->attempt == STORE_ATTEMPT_RELEASED ? it->released : class);
+	r->u.outcome.reason = mem_arena_dup(&r->arena, t->ruling.reason);
+	r->u.outcome.code = v->code;
+	r->u.outcome.text = it->released ? mem_arena_printf(&r->arena, "released: %s", it->released)
+					 : mem_arena_printf(&r->arena, "%s%s%s", v->enhanced,
+						   *v->enhanced ? " " : "", v->text);
+	if (t->attempt == STORE_ATTEMPT_REFUSED)
+		r->u.outcome.error = mem_arena_printf(&r->arena, "%s (%s): %d %s", class,
+			t->ruling.reason, v->code, r->u.outcome.text);
+	r->u.outcome.queue_id = mem_arena_dup(&r->arena, v->queue_id);
+	r->u.outcome.server_message_id = mem_arena_dup(
+		&r->arena, str_eq(v->message_id, it->message_id) ? "" : v->message_id);
+	for (size_t i = 0; i < 3; i++)
+		r->u.outcome.delays[i] = (double)v->delay_ms[i] / 1000.0;
+}
+
 static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 {
 	struct store_req *r = store_req_new(STORE_OUTCOME, on_outcome, it->id, NULL);
@@ -194,22 +219,7 @@ static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 	r->u.outcome.key = mem_arena_dup(&r->arena, e->key);
 	r->u.outcome.n = it->attempt;
 	r->u.outcome.claim = mem_arena_dup(&r->arena, it->batch->claim);
-	r->u.outcome.state = t->attempt;
-	r->u.outcome.class = mem_arena_dup(&r->arena, t->attempt == STORE_ATTEMPT_RELEASED
-							      ? it->released
-							      : mail_class_name(t->ruling.class));
-	r->u.outcome.reason = mem_arena_dup(&r->arena, t->ruling.reason);
-	r->u.outcome.code = it->verdict.code;
-	r->u.outcome.text = it->released
-				    ? mem_arena_printf(&r->arena, "released: %s", it->released)
-				    : mem_arena_printf(&r->arena, "%s%s%s", it->verdict.enhanced,
-					      *it->verdict.enhanced ? " " : "", it->verdict.text);
-	r->u.outcome.queue_id = mem_arena_dup(&r->arena, it->verdict.queue_id);
-	r->u.outcome.server_message_id = str_eq(it->verdict.message_id, it->message_id)
-						 ? ""
-						 : mem_arena_dup(&r->arena, it->verdict.message_id);
-	for (size_t i = 0; i < 3; i++)
-		r->u.outcome.delays[i] = (double)it->verdict.delay_ms[i] / 1000.0;
+	put_verdict(r, it, t);
 	r->u.outcome.email_outcome = t->outcome;
 	r->u.outcome.email_state =
 		t->outcome == STORE_OUTCOME_NONE ? STORE_EMAIL_READY : STORE_EMAIL_DONE;

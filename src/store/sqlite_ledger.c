@@ -242,6 +242,14 @@ static int end_attempt(struct store_db *db, struct store_req *r, const char *id)
 		       : store_refuse(r, CM_ENOENT, "there is no such try");
 }
 
+/* What the step and its lead show; NULL: all went well. */
+static const char *error_of(const struct store_req *r)
+{
+	if (r->u.outcome.email_outcome == STORE_OUTCOME_SENT)
+		return NULL;
+	return r->u.outcome.error ? r->u.outcome.error : r->u.outcome.text;
+}
+
 static void end_email(struct store_db *db, struct store_req *r)
 {
 	enum store_outcome o = r->u.outcome.email_outcome;
@@ -249,8 +257,7 @@ static void end_email(struct store_db *db, struct store_req *r)
 
 	store_db_run(db, STORE_SQL_EMAIL_END, SQL_T(r->u.outcome.key),
 		SQL_T(store_email_name(r->u.outcome.email_state)), SQL_T(store_outcome_name(o)),
-		SQL_T(store_status_of(o)), is_out(o) ? at : none,
-		SQL_T(o == STORE_OUTCOME_SENT ? NULL : r->u.outcome.text));
+		SQL_T(store_status_of(o)), is_out(o) ? at : none, SQL_T(error_of(r)));
 }
 
 static void suppress(struct store_db *db, struct store_req *r, const char *id, const char *person)
@@ -270,8 +277,6 @@ static void suppress(struct store_db *db, struct store_req *r, const char *id, c
 int store_op_outcome(struct store_db *db, struct store_req *r)
 {
 	const char *id = store_attempt_id(&r->arena, r->u.outcome.key, r->u.outcome.n);
-	const char *error =
-		r->u.outcome.email_outcome == STORE_OUTCOME_SENT ? NULL : r->u.outcome.text;
 	int err = check_release(db, r);
 
 	if (!err)
@@ -283,7 +288,7 @@ int store_op_outcome(struct store_db *db, struct store_req *r)
 	if (is_out(r->u.outcome.email_outcome))
 		store_lead_recount(db, r->u.outcome.lead_id, person);
 	store_lead_move(db, r->u.outcome.lead_id, &r->u.outcome.to,
-		store_claim_of(r->u.outcome.claim), error);
+		store_claim_of(r->u.outcome.claim), error_of(r));
 	if (r->u.outcome.suppress)
 		suppress(db, r, id, person);
 	return CM_OK;

@@ -184,6 +184,9 @@ def test_case_36_37_each_reply_touches_what_it_speaks_of(rule, tmp_path):
         line = coldmail.events("send")[0]
         assert (line["class"], line["reason"]) == (kind, reason)
         wait_until(lambda: coldmail.lead(BOB)["state"] == state, what=f"the lead is {state}")
+        if state != "queued":
+            [why] = [r for r in coldmail.ctl("why", BOB) if BOB in r["subject"]]
+            assert f"{kind} ({reason}): {line['code']} " in why["value"]
         reasons = {r["reason"] for r in coldmail.ctl("why", ALI)}
         assert reasons & {"mailbox_throttled", "mailbox_blocked", "mailbox_auth"} == (
             {gate} if gate else set()
