@@ -99,7 +99,7 @@ def test_an_error_is_an_object_for_scripts(coldmail):
 def test_help_of_all_and_of_each():
     everything = bare()
     assert everything.returncode == 0 and everything.stdout == bare("--help").stdout
-    words = [re.match(r"  ([a-z]+(?: [a-z]+)?)", line)[1]
+    words = [re.match(r"  ([a-z-]+(?: [a-z]+)?)", line)[1]
              for line in everything.stdout.splitlines() if line.startswith("  ") and line[2] != "-"]
     assert len(words) > 20
     for word in words:
