@@ -124,7 +124,8 @@ def test_a_read_only_disk_at_the_start_is_waited_for(tmp_path):
 
 def test_a_store_that_another_program_holds_delays_and_loses_nothing(tmp_path):
     """An operator's shell with an open transaction."""
-    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+    rules = ["on dot do delay 3"]  # or all are out before the shell is there
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
         tmp_path, "store_timeout = 300ms\n", mailbox(ALI, server.port, connections=2), campaign()
     ) as coldmail:
         coldmail.import_leads(addresses(2000))
