@@ -110,6 +110,7 @@ $(BUILD)/gen/%.inc: config/%.tsv
 	@mkdir -p $(@D)
 	$(call quiet,GEN)sed -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 $(BUILD)/obj/mail/classify.o $(BUILD)/test/obj/mail/classify.o: $(BUILD)/gen/reply_classes.inc
+$(BUILD)/obj/conf/preset.o $(BUILD)/test/obj/conf/preset.o: $(BUILD)/gen/mailbox_presets.inc
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
@@ -205,7 +206,7 @@ install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONF
 		install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/coldmail.service
 	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
 	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE docs/unsubscribe.md
-	install -D -m 644 -t $(share)/coldmail config/reply_classes.tsv
+	install -D -m 644 -t $(share)/coldmail config/reply_classes.tsv config/mailbox_presets.tsv
 	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
 	tar -C config -c --exclude=demo/run demo | tar -C $(share)/coldmail/examples -x --no-same-owner
 	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \

@@ -74,6 +74,7 @@ struct conf_oauth {
 struct conf_mailbox {
 	const char *address; /* canonical */
 	const char *name; /* "" : none */
+	const char *preset; /* "" : none; what it says of other keys is in them */
 	const char *smtp; /* smtp://HOST:PORT or smtps://HOST:PORT */
 	bool tls_required; /* `tls`: STARTTLS where TLS is not there from the start */
 	struct conf_file ca; /* the only CAs whose certificates count; none: the system's */

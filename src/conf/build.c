@@ -91,7 +91,8 @@ static void fill(struct conf_load *l, enum conf_in in, struct conf_node *section
 		}
 	}
 	for (const struct conf_key *k = conf_keys; section && k < conf_keys + conf_n_keys; k++)
-		if (k->in == in && k->flags & CONF_REQUIRED && !conf_node_find(section, k->name))
+		if (k->in == in && k->flags & CONF_REQUIRED && !conf_node_find(section, k->name) &&
+			!conf_preset_has(l, section, k->name))
 			conf_error(l, section->at, "%s '%s' has no '%s', expected %s = ... (%s)",
 				section->name, conf_shown(l, section->title ? section->title : ""),
 				k->name, k->name, k->help);
@@ -154,6 +155,7 @@ static void build_mailbox(struct conf_load *l, struct conf_node *section, struct
 			conf_shown(l, section->title));
 	*ret = (struct conf_mailbox){
 		.address = address ? address : "",
+		.preset = "",
 		.smtp = "",
 		.ramp_since_ms = CLOCK_NEVER_MS,
 		.oauth = { .token_url = "", .client_id = "", .refresh_token = { .path = "" } },
@@ -162,6 +164,7 @@ static void build_mailbox(struct conf_load *l, struct conf_node *section, struct
 	};
 	check_unique(l, l->root, CONF_MAILBOX, section);
 	fill(l, CONF_MAILBOX, section, ret);
+	conf_preset_fill(l, section, ret);
 	fill(l, CONF_OAUTH, section_from(section->first, CONF_OAUTH), &ret->oauth);
 	conf_check_mailbox(l, section, ret);
 }

@@ -215,6 +215,7 @@ void conf_check_mailbox(
 	m->is_loopback = conf_is_loopback(host);
 	check_oauth(l, section, m);
 	check_tls(l, section, m, scheme);
+	conf_preset_check(l, section, m);
 }
 
 /* ---- verify ---------------------------------------------------------------------------------- */

@@ -171,6 +171,7 @@ enum conf_type {
 	CONF_ZONE, /* const char *, IANA name */
 	CONF_INT, /* int, min..max */
 	CONF_DURATION, /* int64_t ms, min..max; the word `never` with CONF_NEVER */
+	CONF_PRESET, /* const char *, a name of config/mailbox_presets.tsv; "" by default */
 	CONF_DATE, /* int64_t ms: midnight UTC of a day; CLOCK_NEVER_MS: none */
 	CONF_SPAN, /* int64_t ms twice (at, at2), 0..max */
 	CONF_CHOICE, /* int: min + the place of the word in `choices` */
@@ -263,5 +264,13 @@ void conf_check_campaign(
 	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c);
 void conf_check_step(struct conf_load *l, const struct conf_node *section,
 	const struct conf_step *s, bool is_first);
+/* Does the preset of a mailbox's SECTION say KEY? */
+bool conf_preset_has(struct conf_load *l, const struct conf_node *section, const char *key);
+/* The keys that SECTION leaves to its preset. */
+void conf_preset_fill(
+	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *ret);
+/* Warns of a mailbox that sends more than its provider takes, or than is wise. */
+void conf_preset_check(
+	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m);
 /* The name of a campaign or a step: they become parts of keys. */
 bool conf_is_name(const char *name);

@@ -93,6 +93,8 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_MAILBOX, .name = "name", .type = CONF_STRING,
 	  .def = "\"\"", .max = 200, AT(conf_mailbox, name),
 	  .help = "the name beside the address in From" },
+	{ .in = CONF_MAILBOX, .name = "preset", .type = CONF_PRESET, AT(conf_mailbox, preset),
+	  .help = "the provider, whose servers and limits are known" },
 	{ .in = CONF_MAILBOX, .name = "smtp", .type = CONF_STRING, .flags = CONF_REQUIRED,
 	  .min = 1, .max = TEXT, AT(conf_mailbox, smtp),
 	  .help = "the mail server, such as \"smtps://smtp.example.com\"" },

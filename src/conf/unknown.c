@@ -11,7 +11,7 @@ static const char *const later[CONF_N_SECTIONS] = {
 	[CONF_TOP] = "spool|provider|model|llm|inbox|alert|breaker",
 	[CONF_HTTP] = "listen",
 	[CONF_WATCH] = "idle_after|stuck_after|summary|heartbeat_url_file",
-	[CONF_MAILBOX] = "preset|imap|reply_to|inbox|signature_file|sent_copy",
+	[CONF_MAILBOX] = "imap|reply_to|inbox|signature_file|sent_copy",
 	[CONF_CAMPAIGN] = "freeze|daily_limit|facts|fallback|review|on_company_reply|company_pause|"
 			  "countries_deny|countries_allow|low_water|adopts",
 	[CONF_STEP] = "brief|max_words",

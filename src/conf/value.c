@@ -251,6 +251,7 @@ static const struct {
 	[CONF_ZONE] = { false, conf_read_zone, show_string },
 	[CONF_INT] = { false, conf_read_int, conf_show_int },
 	[CONF_DURATION] = { false, conf_read_duration, conf_show_duration },
+	[CONF_PRESET] = { false, conf_read_preset, show_string },
 	[CONF_DATE] = { false, conf_read_date, conf_show_date },
 	[CONF_SPAN] = { false, conf_read_span, conf_show_span },
 	[CONF_CHOICE] = { false, read_choice, show_choice },

@@ -40,6 +40,7 @@ bool conf_read_duration(const struct conf_reading *r);
 bool conf_read_span(const struct conf_reading *r);
 bool conf_read_numbers(const struct conf_reading *r);
 bool conf_read_zone(const struct conf_reading *r);
+bool conf_read_preset(const struct conf_reading *r);
 bool conf_read_date(const struct conf_reading *r);
 bool conf_read_days(const struct conf_reading *r);
 bool conf_read_windows(const struct conf_reading *r);

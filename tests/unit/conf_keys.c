@@ -178,6 +178,58 @@ START_TEST(calendar)
 }
 END_TEST
 
+/* One of each, so that no row of the table can be one that its key refuses. */
+START_TEST(presets_fill_what_the_file_leaves_to_them)
+{
+	static const struct {
+		const char *keys, *smtp;
+		int mails;
+	} v[] = {
+		{ "preset = gmail", "smtp://smtp.gmail.com:587", 100 },
+		{ "preset = outlook", "smtp://smtp.office365.com:587", 100 },
+		{ "preset = fastmail", "smtps://smtp.fastmail.com:465", 100 },
+		{ "preset = zoho", "smtps://smtppro.zoho.com:465", 100 },
+		{ "preset = smtp2go", "smtp://mail.smtp2go.com:2525", 1000 },
+		{ "preset = smtp2go mails_per_connection = 7", "smtp://mail.smtp2go.com:2525", 7 },
+		{ "smtp = \"smtps://smtp.zoho.eu\" preset = zoho", "smtps://smtp.zoho.eu:465",
+			100 },
+	};
+
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+		struct conf_problems found;
+		const struct conf *c = NULL;
+		char *text = xasprintf("mailbox \"a@x.com\" { %s }", v[i].keys);
+
+		put("c.conf", text);
+		ck_assert_msg(!conf_load("c.conf", &c, &found) && !found.n, "%s", v[i].keys);
+		ck_assert_str_eq(c->mailboxes->smtp, v[i].smtp);
+		ck_assert_int_eq(c->mailboxes->mails_per_connection, v[i].mails);
+		ck_assert_int_eq(c->mailboxes->daily_limit, 25);
+		conf_problems_done(&found);
+		conf_unref(c);
+		free(text);
+	}
+}
+END_TEST
+
+START_TEST(more_than_a_provider_takes_is_said)
+{
+	expect("mailbox \"a@x.com\" { preset = gmail\ndaily_limit = 501\nramp = {} }\n"
+	       "mailbox \"b@x.com\" { preset = fastmail daily_limit = 26 }\n"
+	       "mailbox \"c@x.com\" { smtp = \"smtp://127.0.0.1\" tls = none daily_limit = 1m "
+	       "ramp = {} }\n"
+	       "mailbox \"d@x.com\" { preset = gmial }\n",
+		"c.conf:2: warning: daily_limit = 501: gmail takes 500 mails a day "
+		"(https://support.google.com/mail/answer/22839), expected fewer\n"
+		"c.conf:3: warning: ramp = {}: a new mailbox is noticed by how much it sends at "
+		"once, expected a ramp, or ramp_since = DATE of one that is warm\n"
+		"c.conf:4: warning: daily_limit = 26: providers close mailboxes that write to so "
+		"many strangers, expected at most 25\n"
+		"c.conf:6: preset = gmial: expected one of gmail, outlook, fastmail, zoho, smtp2go "
+		"(the provider, whose servers and limits are known)\n");
+}
+END_TEST
+
 START_TEST(a_ceiling_that_nothing_obeys_is_said)
 {
 	struct conf_problems found;
@@ -517,7 +569,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { names, numbers, calendar,
-		a_ceiling_that_nothing_obeys_is_said, http, unsubscribe_urls, stores, mailboxes,
+		a_ceiling_that_nothing_obeys_is_said, presets_fill_what_the_file_leaves_to_them,
+		more_than_a_provider_takes_is_said, http, unsubscribe_urls, stores, mailboxes,
 		campaigns, steps, templates };
 
 	return run("conf_keys", tests, sizeof tests / sizeof *tests);
