@@ -46,6 +46,9 @@ void mailbox_cap_configure(struct mailbox_cap *c, const struct conf_mailbox *con
 
 /* ---- days ------------------------------------------------------------------------------------- */
 
+/* The end of the year 9999. A stored time may be anything, and never is CLOCK_NEVER_MS. */
+#define LAST_MS ((int64_t)253402300799 * CLOCK_SECOND_MS)
+
 static int64_t floor_div(int64_t a, int64_t b)
 {
 	return a / b - (a % b < 0);
@@ -53,7 +56,7 @@ static int64_t floor_div(int64_t a, int64_t b)
 
 static int64_t day_number(GTimeZone *zone, int64_t at_ms)
 {
-	int64_t s = floor_div(at_ms, CLOCK_SECOND_MS);
+	int64_t s = floor_div(CLAMP(at_ms, 0, LAST_MS), CLOCK_SECOND_MS);
 	int interval = g_time_zone_find_interval(zone, G_TIME_TYPE_UNIVERSAL, s);
 
 	return floor_div(s + g_time_zone_get_offset(zone, interval), CLOCK_DAY_MS / 1000);
@@ -71,6 +74,7 @@ static int64_t midnight(GTimeZone *zone, int64_t day)
 
 struct mailbox_day mailbox_cap_day(struct mailbox_cap *c, int64_t at_ms)
 {
+	at_ms = CLAMP(at_ms, 0, LAST_MS);
 	if (at_ms < c->today.begins_ms || at_ms >= c->today.ends_ms) {
 		int64_t number = day_number(c->zone, at_ms);
 

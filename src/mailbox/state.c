@@ -352,10 +352,11 @@ static int64_t within(int64_t ms, int64_t least, int64_t most)
  * says, it is not longer than such a state ever is. */
 static int64_t time_left(enum mailbox_state s, int64_t until_ms)
 {
+	int64_t now = clock_wall_ms();
+
 	if (s == MAILBOX_AUTH && until_ms == CLOCK_NEVER_MS)
 		return CLOCK_NEVER_MS;
-	int64_t left = until_ms == CLOCK_NEVER_MS ? BLOCKED_MS : until_ms - clock_wall_ms();
-	return within(left, 0, BLOCKED_MS);
+	return within(until_ms, now, now + BLOCKED_MS) - now;
 }
 
 void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept)
