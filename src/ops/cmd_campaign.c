@@ -179,9 +179,11 @@ static bool is_pausable(struct ops_call *c, const char *what, const char *name)
 	if (str_eq(what, "campaign") && name)
 		return campaign_get(c, name) != NULL;
 	if (str_eq(what, "mailbox") && name) {
-		if (!conf_find_mailbox(flow_conf(), name))
-			ops_fail_mailbox(c, name);
-		return conf_find_mailbox(flow_conf(), name) != NULL;
+		bool is_there = conf_find_mailbox(flow_conf(), name);
+
+		if (!is_there)
+			ops_fail_mailbox(c, name); /* ends the call, and NAME with it */
+		return is_there;
 	}
 	ops_fail(c, CM_EXIT_USAGE, "all, campaign NAME or mailbox ADDRESS was expected");
 	return false;

@@ -299,4 +299,4 @@ def test_five_thousand_sessions_leave_nothing_behind(fake, certs):
                     seen.append(footprint(client.pid))
     assert client.returncode == 0 and ended >= n
     (early_kb, early_files), (late_kb, late_files) = seen
-    assert late_files <= early_files + 8 and late_kb <= early_kb + 2048, seen
+    assert late_files <= early_files + 8 and late_kb <= early_kb + 4096, seen  # a session has 24 KB
