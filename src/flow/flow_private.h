@@ -357,7 +357,7 @@ struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbo
 /* strays.c: looks whether leads of C wait for a mailbox that it does not have. */
 void flow_strays_look(struct flow_campaign *c);
 
-/* why.c */
+/* why_ask.c */
 void flow_why_free(void);
 
 /* guard.c: watches bounces. A mail of CAMPAIGN from MAILBOX was taken or bounced. */

@@ -1,44 +1,14 @@
 /*
  * Why: every gate between now and the next mail, in the order in which they have to open; the first
  * that is closed binds.
- * Runs on: loop. Called by ops. Reads only: gates are computed live, holds are counted from the tally.
+ * Runs on: loop. Called by why_ask.c. Reads only: gates are computed live, holds are counted from the
+ * tally.
  */
-#include "flow_private.h"
+#include "why_private.h"
 
 #include "coldmail/clock.h"
-#include "coldmail/err.h"
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
-
-/* One question under way: it collects the store's answers, then explains. */
-struct question {
-	uint64_t id;
-	struct mem_arena arena;
-	flow_explained *cb;
-	void *arg;
-	const char *subject; /* NULL: everything */
-	size_t waiting; /* store answers still to come */
-	bool is_unknown; /* the subject; it may be a campaign that is gone */
-	int err;
-	struct store_tally *tally;
-	size_t n_tally;
-	struct due {
-		const char *campaign;
-		int64_t draft_ms, send_ms, wake_ms, due_now;
-		struct store_stray *strays; /* n_strays */
-		size_t n_strays;
-	} * due;
-	size_t n_due;
-	struct lead *lead; /* the subject is an address */
-	int64_t opens_ms; /* when the campaign that may send first may; NEVER: none may */
-	size_t binds; /* 1 + index of what binds; 0: nothing is in the way */
-	struct flow_reason *v;
-	size_t n, cap;
-};
-
-static GHashTable *questions; /* id -> struct question */
-
-/* ---- the answer ------------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 6, 7))) static void add(struct question *q, const char *subject,
 	const char *reason, bool trouble, int64_t until_ms, const char *value, ...)
@@ -111,7 +81,7 @@ static int64_t queued_of(const struct question *q, const char *campaign)
 	return n;
 }
 
-static int64_t unfinished_of(const struct question *q, const char *campaign)
+int64_t flow_why_unfinished(const struct question *q, const char *campaign)
 {
 	int64_t n = 0;
 
@@ -239,7 +209,7 @@ static void add_campaign(struct question *q, const struct due *d)
 	if (!c || !c->conf) {
 		add(q, subject, "campaign_gone", true, CLOCK_NEVER_MS,
 			"%s: it is not in the configuration any more",
-			leads(q, unfinished_of(q, d->campaign)));
+			leads(q, flow_why_unfinished(q, d->campaign)));
 		weigh(q, first, q->n, 0);
 		return;
 	}
@@ -271,7 +241,7 @@ static void add_campaign(struct question *q, const struct due *d)
 /* Leads that are nobody's. */
 static void add_unassigned(struct question *q)
 {
-	int64_t n = unfinished_of(q, "");
+	int64_t n = flow_why_unfinished(q, "");
 
 	if (!n)
 		return;
@@ -333,7 +303,7 @@ static void summarize(struct question *q, struct str *out)
 		str_addf(out, ", opens %s", clock_stamp(r->until_ms, stamp));
 }
 
-static void answer(struct question *q)
+void flow_why_answer(struct question *q)
 {
 	struct str summary = STR_INIT;
 
@@ -358,195 +328,4 @@ static void answer(struct question *q)
 	}
 	q->cb(q->arg, q->err, q->v, q->n, str_z(&summary));
 	str_done(&summary);
-	g_hash_table_remove(questions, &q->id);
-}
-
-/* ---- the question ---------------------------------------------------------------------------------- */
-
-static void question_free(void *p)
-{
-	struct question *q = p;
-
-	mem_arena_done(&q->arena);
-	free(q->v);
-	free(q);
-}
-
-static void got_one(struct question *q)
-{
-	if (--q->waiting == 0)
-		answer(q);
-}
-
-static struct question *question_of(const struct store_req *r)
-{
-	struct question *q = g_hash_table_lookup(questions, &r->id);
-
-	bug_if(!q, "an answer without a question");
-	if (r->err && !flow_err_is_store(r->err) && !q->err)
-		q->err = r->err;
-	return q;
-}
-
-static void ask_campaign(struct question *q, const char *name);
-
-static bool is_asked(const struct question *q, const char *campaign)
-{
-	for (size_t i = 0; i < q->n_due; i++)
-		if (str_eq(q->due[i].campaign, campaign))
-			return true;
-	return false;
-}
-
-/* Campaigns that only their leads remember. */
-static void ask_gone(struct question *q)
-{
-	for (size_t i = 0; i < q->n_tally; i++) {
-		const char *name = q->tally[i].campaign;
-		bool is_meant = q->subject ? q->is_unknown && str_eq(q->subject, name) : *name;
-
-		if (!is_meant || !unfinished_of(q, name) || is_asked(q, name))
-			continue;
-		ask_campaign(q, name);
-		q->is_unknown = false;
-	}
-	if (q->is_unknown)
-		q->err = CM_ENOENT;
-}
-
-static void on_tally(struct store_req *r)
-{
-	struct question *q = question_of(r);
-
-	if (!r->err) {
-		q->n_tally = r->u.tally.n;
-		q->tally = mem_arena_get(&q->arena, q->n_tally * sizeof *q->tally);
-		for (size_t i = 0; i < q->n_tally; i++) {
-			q->tally[i] = r->u.tally.v[i];
-			q->tally[i].campaign = mem_arena_dup(&q->arena, r->u.tally.v[i].campaign);
-		}
-	}
-	ask_gone(q);
-	got_one(q);
-}
-
-static void keep_strays(struct question *q, struct due *d, const struct store_req *r)
-{
-	d->n_strays = r->u.next_due.n_strays;
-	d->strays = mem_arena_get(&q->arena, d->n_strays * sizeof *d->strays);
-	for (size_t i = 0; i < d->n_strays; i++) {
-		d->strays[i] = r->u.next_due.strays[i];
-		d->strays[i].mailbox = mem_arena_dup(&q->arena, d->strays[i].mailbox);
-	}
-}
-
-static void on_next_due(struct store_req *r)
-{
-	struct question *q = question_of(r);
-
-	for (size_t i = 0; i < q->n_due; i++) {
-		struct due *d = &q->due[i];
-
-		if (!str_eq(d->campaign, r->u.next_due.campaign))
-			continue;
-		d->draft_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.draft_ms;
-		d->send_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.send_ms;
-		d->wake_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.wake_ms;
-		d->due_now = r->err ? 0 : r->u.next_due.due_now;
-		if (!r->err)
-			keep_strays(q, d, r);
-	}
-	got_one(q);
-}
-
-static void ask_campaign(struct question *q, const char *name)
-{
-	struct store_req *r = store_req_new(STORE_NEXT_DUE, on_next_due, q->id, NULL);
-	struct due *all = mem_arena_get(&q->arena, (q->n_due + 1) * sizeof *all);
-	const struct conf_campaign *cc = conf_find_campaign(flow.plan->conf, name);
-
-	if (q->n_due)
-		memcpy(all, q->due, q->n_due * sizeof *all);
-	q->due = all;
-	q->due[q->n_due++].campaign = mem_arena_dup(&q->arena, name);
-	r->u.next_due.campaign = mem_arena_dup(&r->arena, name);
-	if (cc) {
-		r->u.next_due.mailboxes = conf_mailbox_names(cc, &r->arena);
-		r->u.next_due.n_mailboxes = cc->n_mailboxes;
-	}
-	q->waiting++;
-	store_send(r);
-}
-
-static void on_lead(struct store_req *r)
-{
-	struct question *q = question_of(r);
-
-	if (!r->err) {
-		q->lead = mem_arena_get(&q->arena, sizeof *q->lead);
-		*q->lead = r->u.get.lead;
-		q->lead->email = mem_arena_dup(&q->arena, q->lead->email);
-		q->lead->campaign = mem_arena_dup(&q->arena, q->lead->campaign);
-		q->lead->mailbox = mem_arena_dup(&q->arena, q->lead->mailbox);
-		q->lead->step = mem_arena_dup(&q->arena, q->lead->step);
-		q->lead->error = mem_arena_dup(&q->arena, q->lead->error);
-		if (q->lead->state == LEAD_QUEUED && *r->u.get.lead.campaign)
-			ask_campaign(q, r->u.get.lead.campaign);
-	}
-	got_one(q);
-}
-
-static void ask_lead(struct question *q, const char *address)
-{
-	struct store_req *r = store_req_new(STORE_LEAD_GET, on_lead, q->id, NULL);
-	char person[LEAD_PERSON];
-
-	store_person(address, person);
-	r->u.get.email = mem_arena_dup(&r->arena, address);
-	r->u.get.email_person = mem_arena_dup(&r->arena, person);
-	q->waiting++;
-	store_send(r);
-}
-
-static void ask(struct question *q)
-{
-	struct store_req *tally = store_req_new(STORE_TALLY, on_tally, q->id, NULL);
-	const struct conf *conf = flow.plan->conf;
-	char *address = NULL;
-	const char *why;
-
-	q->waiting++;
-	if (!q->subject) {
-		for (size_t i = 0; i < conf->n_campaigns; i++)
-			ask_campaign(q, conf->campaigns[i].name);
-	} else if (conf_find_campaign(conf, q->subject)) {
-		ask_campaign(q, q->subject);
-	} else if (!mailbox_find(q->subject)) {
-		q->is_unknown =
-			!flow.opened || lead_address_canonical(q->subject, &address, &why) != CM_OK;
-		if (!q->is_unknown)
-			ask_lead(q, address);
-		free(address);
-	}
-	store_send(tally);
-}
-
-void flow_why(const char *subject, flow_explained *cb, void *arg)
-{
-	struct question *q = xcalloc(1, sizeof *q);
-
-	if (!questions)
-		questions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, question_free);
-	q->id = ++flow.last_id;
-	q->cb = cb;
-	q->arg = arg;
-	q->subject = mem_arena_dup(&q->arena, subject);
-	g_hash_table_insert(questions, &q->id, q);
-	ask(q);
-}
-
-void flow_why_free(void)
-{
-	if (questions)
-		g_hash_table_unref(questions);
 }

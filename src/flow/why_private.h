@@ -1,0 +1,38 @@
+/*
+ * Inside `why`: a question, from what is asked of the store (why_ask.c) to what is answered (why.c).
+ * Runs on: loop. Private to src/flow/why*.c.
+ */
+#pragma once
+
+#include "flow_private.h"
+
+/* One question under way: it collects the store's answers, then explains. */
+struct question {
+	uint64_t id;
+	struct mem_arena arena;
+	flow_explained *cb;
+	void *arg;
+	const char *subject; /* NULL: everything */
+	size_t waiting; /* store answers still to come */
+	bool is_unknown; /* the subject; it may be a campaign that is gone */
+	int err;
+	struct store_tally *tally;
+	size_t n_tally;
+	struct due {
+		const char *campaign;
+		int64_t draft_ms, send_ms, wake_ms, due_now;
+		struct store_stray *strays; /* n_strays */
+		size_t n_strays;
+	} * due;
+	size_t n_due;
+	struct lead *lead; /* the subject is an address */
+	int64_t opens_ms; /* when the campaign that may send first may; NEVER: none may */
+	size_t binds; /* 1 + index of what binds; 0: nothing is in the way */
+	struct flow_reason *v;
+	size_t n, cap;
+};
+
+/* Leads of CAMPAIGN that are not at their end. */
+int64_t flow_why_unfinished(const struct question *q, const char *campaign);
+/* Everything Q asked for is there: tells who asked. */
+void flow_why_answer(struct question *q);
