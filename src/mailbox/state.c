@@ -343,11 +343,6 @@ struct store_mailbox mailbox_kept(const struct mailbox *m)
 	};
 }
 
-static int64_t within(int64_t ms, int64_t least, int64_t most)
-{
-	return ms < least ? least : ms > most ? most : ms;
-}
-
 /* How long a state of an earlier process still lasts. Whatever the clock did meanwhile, or the row
  * says, it is not longer than such a state ever is. */
 static int64_t time_left(enum mailbox_state s, int64_t until_ms)
@@ -356,7 +351,7 @@ static int64_t time_left(enum mailbox_state s, int64_t until_ms)
 
 	if (s == MAILBOX_AUTH && until_ms == CLOCK_NEVER_MS)
 		return CLOCK_NEVER_MS;
-	return within(until_ms, now, now + BLOCKED_MS) - now;
+	return CLAMP(until_ms, now, now + BLOCKED_MS) - now;
 }
 
 void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept)
@@ -364,11 +359,11 @@ void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept)
 	int64_t now = clock_wall_ms();
 	enum mailbox_state s = MAILBOX_READY;
 
-	m->backoff_ms = within(kept->backoff_ms, MAILBOX_BACKOFF_FIRST_MS, MAILBOX_BACKOFF_MAX_MS);
+	m->backoff_ms = CLAMP(kept->backoff_ms, MAILBOX_BACKOFF_FIRST_MS, MAILBOX_BACKOFF_MAX_MS);
 	m->refused_logins = kept->refused_logins;
 	m->cap.lowered = kept->lowered;
-	m->cap.lowered_until_ms = within(kept->lowered_until_ms, 0, now + LOWERED_MS);
-	m->cap.back_ms = within(kept->back_ms, 0, now);
+	m->cap.lowered_until_ms = CLAMP(kept->lowered_until_ms, 0, now + LOWERED_MS);
+	m->cap.back_ms = CLAMP(kept->back_ms, 0, now);
 	for (enum mailbox_state k = MAILBOX_THROTTLED; k < MAILBOX_PAUSED; k++)
 		if (str_eq(state_names[k], kept->state))
 			s = k;
