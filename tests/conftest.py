@@ -19,6 +19,13 @@ def fake(tmp_path):
         server.stop()
 
 
+@pytest.fixture(name="server")
+def make_server(tmp_path):
+    """One fake-smtp that takes every mail."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory):
     """A CA and its certificates, good and bad ones (certs.py)."""

@@ -5,6 +5,9 @@ import hashlib
 import hmac
 import http.client
 
+from daemon import ALI, Coldmail, campaign, mailbox
+from support import free_port
+
 ONE_CLICK = "List-Unsubscribe=One-Click"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 URL = "https://mail.example.com/u"
@@ -53,3 +56,17 @@ class Page:
 
     def post(self, token, body=ONE_CLICK, headers=None):
         return self.ask("POST", f"/u/{token}", body, headers or FORM)
+
+
+def with_page(folder, server, **keys):
+    """A Coldmail with a page, and two steps two hours apart."""
+    port = free_port()
+    coldmail = Coldmail(
+        folder,
+        mailbox(ALI, server.port),
+        campaign(steps=("intro", "nudge"), after="2h"),
+        sections(port),
+        **keys,
+    )
+    coldmail.page = Page(port)
+    return coldmail

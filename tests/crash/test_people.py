@@ -7,33 +7,17 @@ import signal
 import pytest
 
 import oracle
-from daemon import ALI, Coldmail, addresses, campaign, mailbox
-from fake_smtp import FakeSmtp
-from support import free_port
-from unsubscribe import Page, sections, token_of
+from daemon import addresses
+from unsubscribe import token_of, with_page
 
 LEAD = "lead0@take.example"
 SIDES = ["before_commit", "after_commit"]
 
 
-@pytest.fixture(name="server")
-def make_server(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server:
-        yield server
-
-
 @pytest.fixture(name="coldmail")
 def make_coldmail(tmp_path, server):
     """It has written to LEAD and another, who are due another mail in two hours."""
-    port = free_port()
-    with Coldmail(
-        tmp_path,
-        mailbox(ALI, server.port),
-        campaign(steps=("intro", "nudge"), after="2h"),
-        sections(port),
-        test=True,
-    ) as coldmail:
-        coldmail.page = Page(port)
+    with with_page(tmp_path, server, test=True) as coldmail:
         coldmail.import_leads(addresses(2))
         coldmail.run_until_idle()
         yield coldmail

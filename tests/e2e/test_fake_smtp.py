@@ -16,7 +16,7 @@ import pytest
 
 from dialogue import BODY, EHLO, FROM, TO, Client
 from fake_smtp import FakeSmtp
-from support import BUILD, REPOSITORY, wait_until
+from support import BUILD, REPOSITORY, missing, wait_until
 
 PROGRAM = BUILD / "fake-smtp"
 VERBS = ["connect", "ehlo", "mail", "rcpt", "data", "body", "dot", "rset", "noop", "quit"]
@@ -557,7 +557,7 @@ def test_an_address_that_is_taken(fake):
 
 def test_ipv6_and_beyond(fake):
     if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
-        pytest.skip("missing: IPv6")
+        missing("IPv6")
     with subprocess.Popen([PROGRAM, "--listen", "[::1]:0"], stdout=subprocess.PIPE,
                           text=True) as process:
         assert re.fullmatch(r"listening on \[::1\]:\d+\n", process.stdout.readline())

@@ -5,9 +5,8 @@ import pytest
 
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
-from support import free_port
 from test_ctl import run
-from unsubscribe import Page, person_of, sections, token_of
+from unsubscribe import person_of, token_of, with_page
 
 ADA = {
     "email": "ada.unmistakable@take.example",
@@ -26,23 +25,10 @@ def found(coldmail):
     return [trace for trace in TRACES if trace in data]
 
 
-@pytest.fixture(name="server")
-def make_server(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server:
-        yield server
-
-
 @pytest.fixture(name="coldmail")
 def make_coldmail(tmp_path, server):
     """It runs, and has written to ADA and to three others."""
-    port = free_port()
-    with Coldmail(
-        tmp_path,
-        mailbox(ALI, server.port),
-        campaign(steps=("intro", "nudge"), after="2h"),
-        sections(port),
-    ) as coldmail:
-        coldmail.page = Page(port)
+    with with_page(tmp_path, server) as coldmail:
         coldmail.import_leads([ADA, *addresses(3)])
         coldmail.start()
         coldmail.wait_sent(4)

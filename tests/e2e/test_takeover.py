@@ -10,15 +10,8 @@ import subprocess
 import pytest
 
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
-from fake_smtp import FakeSmtp
 
 LATER = addresses(3, "later.example")
-
-
-@pytest.fixture
-def server(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server:
-        yield server
 
 
 def make(folder, server, *sections, **keys):

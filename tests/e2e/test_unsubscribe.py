@@ -17,28 +17,15 @@ import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
 from support import REPOSITORY, free_port, missing, wait_until
-from unsubscribe import FORM, ONE_CLICK, URL, Page, sections, token_of
+from unsubscribe import FORM, ONE_CLICK, Page, URL, sections, token_of, with_page
 
 TOO_LATE = "on its way already"
-
-
-@pytest.fixture(name="server")
-def make_server(tmp_path):
-    with FakeSmtp(tmp_path / "smtp") as server:
-        yield server
 
 
 @pytest.fixture(name="coldmail")
 def make_coldmail(tmp_path, server):
     """It runs, and has nothing to do yet."""
-    port = free_port()
-    with Coldmail(
-        tmp_path,
-        mailbox(ALI, server.port),
-        campaign(steps=("intro", "nudge"), after="2h"),
-        sections(port),
-    ) as coldmail:
-        coldmail.page = Page(port)
+    with with_page(tmp_path, server) as coldmail:
         coldmail.start()
         yield coldmail
 
