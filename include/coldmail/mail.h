@@ -78,7 +78,7 @@ const char *mail_stage_name(enum mail_stage s);
  *   REFUSED    a complete 4xx or 5xx reply that says no to this mail; or, said by ourselves, the
  *              552 5.3.4 of a server whose EHLO told that it takes no mail of this size
  *   NOT_SENT   the last byte of CRLF.CRLF was never handed to the kernel
- *   UNCERTAIN  the dot may have left and no complete reply came */
+ *   UNCERTAIN  the dot may have left and no complete reply came, or a no and then another word */
 #define MAIL_OUTCOMES(X)                                                                           \
 	X(SENT, "sent") X(REFUSED, "refused") X(NOT_SENT, "not_sent") X(UNCERTAIN, "uncertain")
 enum mail_outcome {
@@ -144,7 +144,8 @@ struct mail_smtp_conf {
 /* Called in a later turn than the call that caused them. ARG as given to mail_smtp_open(). */
 struct mail_smtp_events {
 	/* Logged in and idle: mail_smtp_send() may be called. After the first opening, and again after
-	 * each on_verdict when the connection can be used for another mail: not after mails_max. */
+	 * each on_verdict when the connection can be used for another mail: not after mails_max, nor
+	 * after a refusal at the dot. */
 	void (*on_ready)(void *arg);
 	/* The whole body was taken by the kernel and the server said 354. The caller makes its slot
 	 * durable and then calls mail_smtp_dot() or mail_smtp_abort(), once, in any later turn or

@@ -327,22 +327,22 @@ void mail_smtp_dot(struct mail_smtp *s)
 	mail_smtp_set_state(s, SMTP_DOT, "the dot");
 }
 
-void mail_smtp_abort(struct mail_smtp *s)
-{
-	if (s->has_mail && s->state != SMTP_DOT)
-		mail_smtp_fail(s, CM_ECANCELED, "given up before the dot");
-}
-
 bool mail_smtp_is_past_dot(const struct mail_smtp *s)
 {
-	return s->state == SMTP_DOT;
+	return s->state == SMTP_DOT || s->state == SMTP_DOT_REFUSED;
+}
+
+void mail_smtp_abort(struct mail_smtp *s)
+{
+	if (s->has_mail && !mail_smtp_is_past_dot(s))
+		mail_smtp_fail(s, CM_ECANCELED, "given up before the dot");
 }
 
 void mail_smtp_quit(struct mail_smtp *s)
 {
 	if (s->state == SMTP_IDLE)
 		mail_smtp_start_quit(s);
-	else if (s->state == SMTP_CONNECT || (s->has_mail && s->state != SMTP_DOT))
+	else if (s->state == SMTP_CONNECT || (s->has_mail && !mail_smtp_is_past_dot(s)))
 		mail_smtp_fail(s, CM_ECANCELED, "given up");
 	else if (!s->is_quit_wanted) {
 		s->is_quit_wanted = true;

@@ -112,8 +112,9 @@ static void decide(struct mail_smtp *s, const struct mail_verdict *v)
 	s->verdict = *v;
 	s->verdict.delay_ms[0] = between(s->connect_at_ms, s->connected_at_ms);
 	s->verdict.delay_ms[1] = between(s->mail_at_ms, s->body_at_ms);
-	s->verdict.delay_ms[2] = between(s->dot_at_ms, 0);
+	s->verdict.delay_ms[2] = between(s->dot_at_ms, s->answered_at_ms);
 	s->connect_at_ms = s->connected_at_ms = s->mail_at_ms = s->body_at_ms = s->dot_at_ms = 0;
+	s->answered_at_ms = 0;
 	s->has_mail = false;
 	s->is_reused = true;
 	s->mails++;
@@ -240,18 +241,15 @@ void mail_smtp_go_idle(struct mail_smtp *s)
 		mail_smtp_tell(s, TELL_READY);
 }
 
-static void act_final(struct mail_smtp *s)
+static void act_accepted(struct mail_smtp *s)
 {
-	bool is_yes = s->reply.code / 100 == 2;
-
-	/* An answer to what was not asked yet: a no is a no, a yes means nothing. */
+	/* An answer to what was not asked yet means nothing. */
 	if (!dot_may_have_left(s)) {
-		rows[SMTP_AT_DOT].on[is_yes ? ON_2XX : ON_5XX](s);
+		rows[SMTP_AT_DOT].on[ON_2XX](s);
 		return;
 	}
-	struct mail_verdict v = by_reply(s, is_yes ? MAIL_OUTCOME_SENT : MAIL_OUTCOME_REFUSED);
-	if (is_yes)
-		mail_reply_ids(&s->reply, v.queue_id, v.message_id);
+	struct mail_verdict v = by_reply(s, MAIL_OUTCOME_SENT);
+	mail_reply_ids(&s->reply, v.queue_id, v.message_id);
 	decide(s, &v);
 	mail_smtp_go_idle(s);
 }
@@ -287,6 +285,61 @@ static void act_lone_dot(struct mail_smtp *s)
 {
 	say(s, ".\r\n");
 	mail_smtp_set_state(s, SMTP_LONE_DOT, "refused, but 354");
+}
+
+/* ---- refused at the dot ---------------------------------------------------------------------- */
+
+/* A server may have said no in the middle of the body, to be heard behind our dot, and take the mail all
+ * the same. Only its answer to QUIT (221, RFC 5321 4.3.2) cannot be the dot's: what comes before that
+ * decides whether the no was. */
+static void act_dot_refused(struct mail_smtp *s)
+{
+	if (!dot_may_have_left(s)) {
+		rows[SMTP_AT_DOT].on[ON_5XX](s);
+		return;
+	}
+	s->verdict = by_reply(s, MAIL_OUTCOME_REFUSED);
+	s->answered_at_ms = clock_boot_ms();
+	say(s, "QUIT\r\n");
+	mail_smtp_set_state(s, SMTP_DOT_REFUSED, "refused at the dot");
+}
+
+static void act_refusal_stands(struct mail_smtp *s)
+{
+	const struct mail_verdict v = s->verdict;
+
+	mail_smtp_finish(s, &v);
+}
+
+static void refusal_in_doubt(struct mail_smtp *s, int err, const char *then)
+{
+	struct mail_verdict v = by_failure(s, err, "");
+
+	snprintf(v.text, sizeof v.text, "first %d %.*s, then %s", s->verdict.code,
+		(int)str_utf8_cut(s->verdict.text, strlen(s->verdict.text), 200), s->verdict.text,
+		then);
+	mail_smtp_finish(s, &v);
+}
+
+/* Another no, or the end, leaves it at the first; anything else is doubt. */
+static void act_second_word(struct mail_smtp *s)
+{
+	char code[8] = "", then[256];
+
+	if (s->reply.code == 221) {
+		act_refusal_stands(s);
+		return;
+	}
+	if (s->reply.code)
+		snprintf(code, sizeof code, "%d ", s->reply.code);
+	snprintf(then, sizeof then, "%s%.*s", code,
+		(int)str_utf8_cut(s->reply.text, s->reply.len, 200), s->reply.text);
+	refusal_in_doubt(s, CM_EPROTO, then);
+}
+
+static void act_no_second_word(struct mail_smtp *s)
+{
+	refusal_in_doubt(s, CM_ETIMEDOUT, "no answer to QUIT");
 }
 
 /* ---- over: the connection ends --------------------------------------------------------------- */
@@ -418,9 +471,15 @@ static const struct state_row rows[SMTP_STATE_N] = {
 		.on = { REPLIES(act_confused, act_confused, act_dismissed, act_dismissed,
 			NULL, act_lost) } },
 	[SMTP_DOT] = { MAIL_STAGE_DOT, LIMIT_DOT, .waits = true,
-		.next = TO(IDLE) | TO(GONE),
-		.on = { REPLIES(act_final, act_confused, act_final, act_dismissed,
+		.next = TO(IDLE) | TO(DOT_REFUSED) | TO(GONE),
+		.on = { REPLIES(act_accepted, act_confused, act_dot_refused, act_dot_refused,
 			act_timeout, act_lost) } },
+	[SMTP_DOT_REFUSED] = { MAIL_STAGE_DOT, LIMIT_COMMAND, .waits = true,
+		.next = TO(GONE),
+		.on = { [ON_2XX] = act_second_word, [ON_3XX] = act_second_word,
+			[ON_4XX] = act_refusal_stands, [ON_5XX] = act_refusal_stands,
+			[ON_421] = act_refusal_stands, [ON_GARBAGE] = act_second_word,
+			[ON_TIMER] = act_no_second_word, [ON_LOST] = act_refusal_stands } },
 	/* The mail has its verdict; the replies to what was pipelined behind it are still coming. */
 	[SMTP_DRAIN_RCPT] = { MAIL_STAGE_RCPT, LIMIT_COMMAND, .waits = true,
 		.next = TO(DRAIN_DATA) | TO(GONE),

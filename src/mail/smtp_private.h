@@ -101,7 +101,9 @@ void mail_dot_stuff(struct str *out, const char *bytes, size_t n);
 	X(DRAIN_DATA, "drain_data")                                                                \
 	X(LONE_DOT, "lone_dot")                                                                    \
 	X(BODY, "body")                                                                            \
-	X(AT_DOT, "at_dot") X(DOT, "dot") X(RSET, "rset") X(QUIT, "quit") X(GONE, "gone")
+	X(AT_DOT, "at_dot")                                                                        \
+	X(DOT, "dot")                                                                              \
+	X(DOT_REFUSED, "dot_refused") X(RSET, "rset") X(QUIT, "quit") X(GONE, "gone")
 enum smtp_state {
 #define X(name, text) SMTP_##name,
 	SMTP_STATES(X)
@@ -163,9 +165,11 @@ struct mail_smtp {
 	uint64_t sent; /* line_sent() when the state was entered or the line ended */
 	int lost_err; /* why the line ended */
 	const char *lost_why; /* borrowed: during ON_LOST */
-	struct mail_verdict verdict, end;
+	struct mail_verdict
+		verdict; /* in DOT_REFUSED what was said, before it is the mail's fate */
+	struct mail_verdict end;
 	/* Boot times, 0: not yet. Since the last verdict. */
-	int64_t connect_at_ms, connected_at_ms, mail_at_ms, body_at_ms, dot_at_ms;
+	int64_t connect_at_ms, connected_at_ms, mail_at_ms, body_at_ms, dot_at_ms, answered_at_ms;
 };
 
 void mail_smtp_set_state(struct mail_smtp *s, enum smtp_state to, const char *why);

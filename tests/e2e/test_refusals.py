@@ -45,6 +45,11 @@ ONCE = {
     "on dot do accept then rst": ("uncertain", 1),
     "on dot do accept then partial 250 then drop": ("uncertain", 1),
     "on dot do accept then partial \"250 2.0.0 ok\" then rst": ("uncertain", 1),
+    'on dot do accept then partial "451 4.3.0 Later\\r\\n" then reply 250 Ok': ("uncertain", 1),
+    'on dot do accept then partial "421 4.3.0 Busy\\r\\n" then delay 20 then reply 250 Ok': (
+        "uncertain",
+        1,
+    ),
     "on dot do drop": ("uncertain", 0),
     "on dot do partial 25 then drop": ("uncertain", 0),
     "on dot do accept then reply 250 2.0.0 Ok then rst": ("sent", 1),

@@ -2,8 +2,10 @@
  * A whole SMTP dialogue with a server that says anything at any time. An input is lines: those of the
  * server up to "@open" are its greeting; "@…" is an event (below); every other line the server says.
  * The caller here sends a mail whenever it may. What must hold is the fate of each: told once, `sent`
- * only by a complete 2xx to a dot that left, `not_sent` only when none left.
+ * only by a complete 2xx to a dot that left, `not_sent` only when none left, `refused` only when a no
+ * behind the dot was followed by no yes but the one to QUIT.
  */
+#include <glib.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -36,6 +38,8 @@ static struct {
 	bool has_mail, is_ended;
 	bool dot_left; /* of the mail under way */
 	char last; /* how the last complete reply began; 0: it was none */
+	bool was_refused; /* the mail under way, by a complete reply */
+	bool is_doubtful; /* and then the server said yes */
 } me;
 
 struct line *line_open(const struct line_conf *conf, const struct line_events *events, void *arg)
@@ -43,6 +47,7 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	(void)conf;
 	bug_if(me.line, "a second connection");
 	me.line = xcalloc(1, sizeof *me.line);
+	me.was_refused = false; /* a 421 of an idle connection spoke of no mail */
 	me.line->events = events;
 	me.line->arg = arg;
 	return me.line;
@@ -107,7 +112,9 @@ static bool agrees(const struct mail_verdict *v)
 	case MAIL_OUTCOME_SENT:
 		return me.dot_left && me.last == '2';
 	case MAIL_OUTCOME_REFUSED:
-		return me.last == '4' || me.last == '5' || v->stage == MAIL_STAGE_MAIL;
+		/* Behind the dot only when nothing more can come. */
+		return (me.was_refused && !me.is_doubtful && !(me.dot_left && me.line)) ||
+		       v->stage == MAIL_STAGE_MAIL;
 	case MAIL_OUTCOME_NOT_SENT:
 		return !me.dot_left;
 	case MAIL_OUTCOME_UNCERTAIN:
@@ -123,7 +130,7 @@ static void on_verdict(void *arg, const struct mail_verdict *v)
 	bug_if(!agrees(v), "%s at %s, the dot %s, the last reply %c", mail_outcome_name(v->outcome),
 		mail_stage_name(v->stage), me.dot_left ? "left" : "did not leave", me.last);
 	bug_if(!str_is_utf8(v->text, strlen(v->text)), "a text that is not UTF-8");
-	me.has_mail = me.dot_left = false;
+	me.has_mail = me.dot_left = me.was_refused = me.is_doubtful = false;
 }
 
 static void on_end(void *arg, const struct mail_verdict *v)
@@ -184,6 +191,13 @@ static void on_event(const char *name)
 		l->events->on_flushed(l->arg);
 }
 
+/* A complete reply of success, but for the one to QUIT. */
+static bool is_yes(const char *text, size_t n)
+{
+	return n >= 3 && *text == '2' && g_ascii_isdigit(text[1]) && g_ascii_isdigit(text[2]) &&
+	       (n == 3 || text[3] == ' ') && strncmp(text, "221", 3) != 0;
+}
+
 static void hear(const char *text, size_t n)
 {
 	struct line *l = me.line;
@@ -192,6 +206,8 @@ static void hear(const char *text, size_t n)
 		const bool is_last = n < 4 || text[3] != '-';
 
 		me.last = n >= 3 && is_last ? *text : 0;
+		me.is_doubtful |= me.was_refused && is_yes(text, n);
+		me.was_refused |= me.has_mail && (me.last == '4' || me.last == '5');
 		l->events->on_line(l->arg, text, n);
 	} else if (l->n < GREETING_MAX) {
 		l->greeting[l->n++] = text;

@@ -191,6 +191,7 @@ static void lead_to(enum smtp_state state, bool pipelining)
 		{ SMTP_DRAIN_RCPT, SMTP_DRAIN_DATA, "503 no" },
 		{ SMTP_DRAIN_DATA, SMTP_LONE_DOT, "354 go" },
 		{ SMTP_LONE_DOT, SMTP_RSET, "554 no" },
+		{ SMTP_DOT, SMTP_DOT_REFUSED, "451 4.7.1 later" },
 	};
 	size_t i = sizeof ways / sizeof *ways;
 
@@ -233,8 +234,9 @@ static const struct {
 	{ SMTP_DATA, false, "N-RRrNNN" },
 	{ SMTP_BODY, false, "NNrrrNNN" },
 	{ SMTP_AT_DOT, false, "NNrrrNN-" },
-	{ SMTP_DOT, false, "SURRrUUU" },
+	{ SMTP_DOT, false, "SU---UUU" },
 	{ SMTP_DOT, true, "NNrrrNNN" },
+	{ SMTP_DOT_REFUSED, false, "UUrrrUrU" },
 	{ SMTP_DRAIN_RCPT, false, "----EEEE" },
 	{ SMTP_DRAIN_DATA, false, "----EEEE" },
 	{ SMTP_LONE_DOT, false, "-E--EEEE" },
@@ -382,6 +384,45 @@ END_TEST
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+/* "451" in the middle of a body, heard behind the dot, and then the mail is taken: that no was not the
+ * dot's answer, and the server has the mail. */
+START_TEST(case_08_a_no_and_then_a_yes_is_uncertain)
+{
+	start();
+	lead_to(SMTP_DOT, true);
+	hear("451 4.3.0 disk trouble");
+	wrote("QUIT\r\n");
+	ck_assert_int_eq(me.verdicts, 0);
+	ck_assert(mail_smtp_is_past_dot(me.smtp));
+	mail_smtp_abort(me.smtp);
+	mail_smtp_quit(me.smtp);
+	ck_assert_int_eq(me.verdicts, 0);
+	hear("250 2.0.0 Ok: queued as A1");
+	ck_assert_int_eq(me.verdict.outcome, MAIL_OUTCOME_UNCERTAIN);
+	ck_assert_str_eq(me.verdict.text, "first 451 disk trouble, then 250 Ok: queued as A1");
+	ck_assert_int_eq(me.ends, 1);
+	stop();
+}
+END_TEST
+
+START_TEST(a_no_and_then_goodbye_is_refused)
+{
+	start();
+	lead_to(SMTP_DOT, true);
+	clock_skip_ms(300);
+	hear("554 5.7.1 spam");
+	clock_skip_ms(5000);
+	hear("221 2.0.0 bye");
+	ck_assert_int_eq(me.verdict.outcome, MAIL_OUTCOME_REFUSED);
+	ck_assert_int_eq(me.verdict.code, 554);
+	ck_assert_str_eq(me.verdict.enhanced, "5.7.1");
+	ck_assert_int_lt(me.verdict.delay_ms[2], 5000); /* the server's, not ours */
+	ck_assert_int_eq(me.ready, 1);
+	ck_assert_int_eq(me.ends, 1);
+	stop();
+}
+END_TEST
+
 START_TEST(time_stands_still_for_the_server_only)
 {
 	static const enum smtp_state caller[] = { SMTP_IDLE, SMTP_AT_DOT };
@@ -471,7 +512,7 @@ START_TEST(abort_and_quit)
 		int verdicts = me.verdicts;
 		mail_smtp_abort(me.smtp);
 		turn();
-		if (!had_mail || s == SMTP_DOT) {
+		if (!had_mail || s == SMTP_DOT || s == SMTP_DOT_REFUSED) {
 			ck_assert_int_eq(me.verdicts, verdicts);
 			ck_assert_int_eq(me.ends, 0);
 		} else {
@@ -628,6 +669,8 @@ int main(void)
 	tcase_add_test(tc, pipelined);
 	tcase_add_test(tc, lockstep);
 	tcase_add_test(tc, refused_recipient_but_354);
+	tcase_add_test(tc, case_08_a_no_and_then_a_yes_is_uncertain);
+	tcase_add_test(tc, a_no_and_then_goodbye_is_refused);
 	tcase_add_test(tc, time_stands_still_for_the_server_only);
 	tcase_add_test(tc, each_block_has_its_own_limit);
 	tcase_add_test(tc, delays);
