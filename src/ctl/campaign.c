@@ -194,15 +194,15 @@ static int start(const struct ctl *c)
 static int set_paused(const struct ctl *c, const char *command, const char *done)
 {
 	cJSON *in = ctl_change(c), *answer = NULL;
-	const bool is_all = str_eq(c->args[0], "all");
+	const bool is_one = str_eq(c->args[0], "all") || str_eq(c->args[0], "clock");
 
-	if (c->n_args != (is_all ? 1 : 2)) {
-		ctl_error("%s: all, campaign NAME or mailbox ADDRESS was expected", command);
+	if (c->n_args != (is_one ? 1 : 2)) {
+		ctl_error("%s: all, clock, campaign NAME or mailbox ADDRESS was expected", command);
 		cJSON_Delete(in);
 		return CM_EXIT_USAGE;
 	}
 	ctl_put(in, "what", c->args[0]);
-	if (!is_all)
+	if (!is_one)
 		ctl_put(in, "name", c->args[1]);
 	int status = ctl_ask(c, command, in, &answer);
 	if (status)
@@ -211,7 +211,10 @@ static int set_paused(const struct ctl *c, const char *command, const char *done
 		ctl_print_json(answer);
 		return CM_EXIT_OK;
 	}
-	printf("%s%s%s %s %s.\n", c->args[0], is_all ? "" : " ", is_all ? "" : c->args[1],
+	if (str_eq(c->args[0], "clock"))
+		done = str_eq(command, "resume") ? "believed as it is"
+						 : "not believed, and nothing sent";
+	printf("%s%s%s %s %s.\n", c->args[0], is_one ? "" : " ", is_one ? "" : c->args[1],
 		c->dry_run ? "would be" : "is", done);
 	ctl_print_voids(answer);
 	cJSON_Delete(answer);
@@ -228,7 +231,7 @@ static int resume_it(const struct ctl *c)
 	return set_paused(c, "resume", "running again");
 }
 
-#define WHAT "WHAT is all, campaign NAME or mailbox ADDRESS."
+#define WHAT "WHAT is all, clock, campaign NAME or mailbox ADDRESS."
 
 const struct ctl_command ctl_commands_campaign[] = {
 	{ "campaigns", "", 0, 0, "campaigns, their leads, and how many mails a day", campaigns, 0,
@@ -238,7 +241,8 @@ const struct ctl_command ctl_commands_campaign[] = {
 	{ "pause", "WHAT", 0, 2, "send nothing more (of it) until resumed", pause_it, 0, { { 0 } },
 		WHAT " It is stored, survives a restart, and shows in why." },
 	{ "resume", "WHAT", 0, 2, "end a pause", resume_it, CTL_MAILS, { { 0 } },
-		WHAT " Of a mailbox it also ends what a server did to it: a backoff, a block, a "
+		WHAT " Of the clock: it is right, somebody has looked. Of a mailbox it also ends "
+		     "what a server did to it: a backoff, a block, a "
 		     "refused login, a lowered cap." },
 	{ "preview", "CAMPAIGN", 1, 1, "the exact bytes that would be sent", preview, 0,
 		{ { "lead", "ADDRESS", "to this lead (else the next one)" },

@@ -224,6 +224,7 @@ struct flow_stats flow_stats(void)
 {
 	flow.stats.ready = flow.ready;
 	flow.stats.draining = flow.draining;
+	flow.stats.clock_doubt = flow_wallclock_why();
 	flow.stats.in_flight = g_hash_table_size(flow.items);
 	return flow.stats;
 }
@@ -261,6 +262,8 @@ void flow_status_line(struct str *ret)
 		str_adds(ret, "store_down: ");
 	if (store_stats().restored)
 		str_adds(ret, "store_restored, needs coldmailctl takeover: ");
+	if (flow_wallclock_why())
+		str_adds(ret, "clock_untrusted, see coldmailctl why: ");
 	str_addf(ret, "sent %d today", today);
 	if (flow.draining)
 		str_addf(ret, ", stopping: %u mail%s under way", g_hash_table_size(flow.items),

@@ -223,7 +223,8 @@ void flow_control_put(const char *prefix, const char *name, const char *value);
 void flow_store_init(void);
 void flow_store_open(void);
 void flow_store_done(void);
-bool flow_is_open_for_work(void); /* ready, not draining, store up and no copy of another */
+bool flow_is_open_for_work(
+	void); /* ready, not draining, store up and no copy, the clock believed */
 /* The ledger has one more entry. */
 void flow_store_seal_soon(void);
 #define FLOW_TAKEOVER_REMEDY                                                                       \
@@ -231,6 +232,16 @@ void flow_store_seal_soon(void);
 /* A write failed because of the store: nothing new starts until it answers again. */
 void flow_store_failed(int err, const char *why);
 bool flow_err_is_store(int err);
+
+/* ---- wallclock.c ------------------------------------------------------------------------------ */
+
+/* The store has told its controls, and the newest time in its ledger (wall; 0: empty). */
+void flow_wallclock_opened(int64_t last_entry_ms);
+void flow_wallclock_look(void); /* something may have changed: says so, and sees to what follows */
+const char *flow_wallclock_why(void); /* why it is not believed; NULL: it is. Until the next turn */
+#define FLOW_CLOCK_TRUSTED "trusted/clock" /* the control: wall ms at which an operator said so */
+#define FLOW_CLOCK_REMEDY                                                                          \
+	"let NTP set it (timedatectl), or if it is right: coldmailctl resume clock"
 
 /* ---- mailboxes.c ------------------------------------------------------------------------------- */
 

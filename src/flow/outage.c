@@ -35,7 +35,7 @@ bool flow_err_is_store(int err)
 bool flow_is_open_for_work(void)
 {
 	return flow.ready && !flow.draining && !flow.store_down && !store_stats().restored &&
-	       flow.mode != FLOW_MAINTENANCE;
+	       !flow_wallclock_why() && flow.mode != FLOW_MAINTENANCE;
 }
 
 static void on_opened(struct store_req *r);
@@ -151,6 +151,7 @@ static void on_controls(struct store_req *r)
 	for (size_t i = 0; i < r->u.controls.n; i++)
 		g_hash_table_insert(flow.controls, xstrdup(r->u.controls.v[i].name),
 			xstrdup(r->u.controls.v[i].value));
+	flow_wallclock_opened(r->u.controls.last_entry_ms);
 	flow_plan_apply();
 	if (flow.mode == FLOW_MAINTENANCE) {
 		flow.ready = true;

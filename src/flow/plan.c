@@ -144,6 +144,7 @@ const char *flow_control(const char *prefix, const char *name)
 const char *flow_pause_why(const char *kind, const char *name)
 {
 	const char *value = str_eq(kind, "all")        ? flow_control("pause/all", "")
+			    : str_eq(kind, "clock")    ? flow_control("pause/clock", "")
 			    : str_eq(kind, "campaign") ? flow_control("pause/campaign/", name)
 						       : flow_control("pause/mailbox/", name);
 

@@ -282,10 +282,12 @@ static void run(void *arg)
 	(void)arg;
 	last_ms = clock_boot_ms();
 	flow.stats.last_tick_ms = now;
+	flow_wallclock_look();
 	for (guint i = 0; i < flow.senders->len; i++)
 		flow_sender_feed(flow.senders->pdata[i]);
 	if (!flow_is_open_for_work()) {
-		if (flow.mode == FLOW_UNTIL_IDLE && flow.ready && store_stats().restored)
+		if (flow.mode == FLOW_UNTIL_IDLE && flow.ready &&
+			(store_stats().restored || flow_wallclock_why()))
 			flow_drain(); /* only an operator can say when it goes on */
 		loop_timer_in(&timer, LOOK_AGAIN_MS);
 		return;
@@ -335,11 +337,13 @@ void flow_sched_init(void)
 	loop_timer_init(&timer, run, NULL);
 	next_ms = CLOCK_NEVER_MS;
 	last_ms = clock_boot_ms();
+	clock_on_doubt(flow_sched_soon);
 }
 
 void flow_sched_done(void)
 {
 	loop_timer_cancel(&timer);
+	clock_on_doubt(NULL);
 	loop_defer_cancel(&soon);
 	free(next_who);
 }

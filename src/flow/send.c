@@ -128,6 +128,8 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 		flow_send_release(it, "stopped", LEAD_REASON_NONE);
 	else if (flow.draining)
 		flow_send_release(it, "draining", LEAD_REASON_NONE);
+	else if (flow_wallclock_why())
+		flow_send_release(it, "clock_untrusted", LEAD_REASON_NONE);
 	else if (!c || !flow_campaign_may_send(c))
 		flow_send_release(
 			it, c && c->conf ? "campaign_paused" : "campaign_gone", LEAD_REASON_NONE);

@@ -35,6 +35,8 @@ static void end_pause(const char *name)
 
 	if (m)
 		mailbox_resume(m);
+	if (str_eq(name, "pause/clock"))
+		clock_trust();
 	flow_guard_forget(name);
 }
 
@@ -125,6 +127,17 @@ void flow_start_campaign(const char *name, flow_answer *cb, void *arg)
 		store_send(control_new("start/", name, FLOW_YES, cb, arg));
 }
 
+/* It is right as it is now, somebody says: so it is after a restart. */
+static void remember_trust(struct store_req *r)
+{
+	r->u.control.v[1] = (struct store_control){
+		.name = FLOW_CLOCK_TRUSTED,
+		.value = mem_arena_printf(&r->arena, "%lld", (long long)clock_wall_ms()),
+		.at_ms = clock_wall_ms(),
+	};
+	r->u.control.n = 2;
+}
+
 static struct store_req *pause_new(
 	const char *kind, const char *name, const char *why, flow_answer *cb, void *arg)
 {
@@ -133,6 +146,11 @@ static struct store_req *pause_new(
 	if (str_eq(kind, "all")) {
 		r = control_new("pause/all", "", why, cb, arg);
 		r->u.control.void_campaign = why ? "*" : NULL;
+	} else if (str_eq(kind, "clock")) {
+		r = control_new("pause/clock", "", why, cb, arg);
+		r->u.control.void_campaign = why ? "*" : NULL;
+		if (!why)
+			remember_trust(r);
 	} else if (str_eq(kind, "campaign")) {
 		r = control_new("pause/campaign/", name, why, cb, arg);
 		r->u.control.void_campaign = why ? mem_arena_dup(&r->arena, name) : NULL;
@@ -149,8 +167,8 @@ void flow_pause(const char *kind, const char *name, bool paused, flow_answer *cb
 {
 	bool campaign = str_eq(kind, "campaign"), mailbox = str_eq(kind, "mailbox");
 
-	if (!campaign && !mailbox && !str_eq(kind, "all"))
-		refuse(cb, arg, CM_EINVAL, "can pause: all, campaign NAME, mailbox NAME");
+	if (!campaign && !mailbox && !str_eq(kind, "all") && !str_eq(kind, "clock"))
+		refuse(cb, arg, CM_EINVAL, "can pause: all, clock, campaign NAME, mailbox NAME");
 	else if (campaign && !conf_find_campaign(flow.plan->conf, name))
 		refuse(cb, arg, CM_ENOENT, "there is no such campaign in the configuration");
 	else if (mailbox && !mailbox_find(name))

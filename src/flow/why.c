@@ -44,6 +44,9 @@ static void add_process(struct question *q)
 	if (s.restored)
 		add(q, "store", "store_restored", true, CLOCK_NEVER_MS, "%s; %s", s.restored,
 			FLOW_TAKEOVER_REMEDY);
+	if (flow_wallclock_why())
+		add(q, "coldmail", "clock_untrusted", true, CLOCK_NEVER_MS, "%s; %s",
+			flow_wallclock_why(), FLOW_CLOCK_REMEDY);
 	if (flow.draining && !flow.finished)
 		add(q, "coldmail", "draining", false, CLOCK_NEVER_MS, "it is stopping");
 	if (flow_is_paused("all", NULL))

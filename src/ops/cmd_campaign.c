@@ -174,7 +174,7 @@ static void on_paused(void *arg, int err, const char *why, const struct store_vo
 /* What to pause is there. false: the call has been ended. */
 static bool is_pausable(struct ops_call *c, const char *what, const char *name)
 {
-	if (str_eq(what, "all"))
+	if (str_eq(what, "all") || str_eq(what, "clock"))
 		return true;
 	if (str_eq(what, "campaign") && name)
 		return campaign_get(c, name) != NULL;
@@ -185,7 +185,7 @@ static bool is_pausable(struct ops_call *c, const char *what, const char *name)
 			ops_fail_mailbox(c, name); /* ends the call, and NAME with it */
 		return is_there;
 	}
-	ops_fail(c, CM_EXIT_USAGE, "all, campaign NAME or mailbox ADDRESS was expected");
+	ops_fail(c, CM_EXIT_USAGE, "all, clock, campaign NAME or mailbox ADDRESS was expected");
 	return false;
 }
 

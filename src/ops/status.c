@@ -109,6 +109,10 @@ static enum health judge(const struct ops_survey *s, cJSON *reasons)
 		add_reason(reasons, "store_restored: %s; see coldmailctl why", store.restored);
 		health = UNHEALTHY;
 	}
+	if (f.clock_doubt) {
+		add_reason(reasons, "clock_untrusted: %s; see coldmailctl why", f.clock_doubt);
+		health = UNHEALTHY;
+	}
 	if (!f.draining && !flow_is_alive()) {
 		add_reason(reasons, "the scheduler does not advance");
 		health = UNHEALTHY;
@@ -125,7 +129,7 @@ static int64_t next_mail(const struct ops_survey *s, const struct flow_stats *f)
 	const struct conf *conf = flow_conf();
 	int64_t next_ms = CLOCK_NEVER_MS;
 
-	if (f->draining || store_stats().restored)
+	if (f->draining || f->clock_doubt || store_stats().restored)
 		return CLOCK_NEVER_MS;
 	if (s->err)
 		return f->next_due_ms;

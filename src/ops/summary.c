@@ -238,7 +238,7 @@ static void finish(
 		if (is_waiting_for_somebody(c))
 			sum.exit_status = CM_EXIT_TEMPFAIL;
 	}
-	if (store_stats().restored)
+	if (store_stats().restored || flow_stats().clock_doubt)
 		sum.exit_status = CM_EXIT_TEMPFAIL;
 	add_mailboxes(out);
 	add_uncertain(out);

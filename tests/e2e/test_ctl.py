@@ -71,9 +71,9 @@ def bare(*arguments):
     (["sends", "--last", "0"], "--last: a number from 1 on was expected"),
     (["resolve", "a#1"], "resolve: one of --sent and --not-sent was expected"),
     (["resolve", "a#1", "--sent", "--not-sent"], "resolve: one of --sent and --not-sent"),
-    (["pause"], "pause: all, campaign NAME or mailbox ADDRESS was expected"),
-    (["pause", "campaign"], "pause: all, campaign NAME or mailbox ADDRESS was expected"),
-    (["pause", "all", "x"], "pause: all, campaign NAME or mailbox ADDRESS was expected"),
+    (["pause"], "pause: all, clock, campaign NAME or mailbox ADDRESS was expected"),
+    (["pause", "campaign"], "pause: all, clock, campaign NAME or mailbox ADDRESS was expected"),
+    (["pause", "all", "x"], "pause: all, clock, campaign NAME or mailbox ADDRESS was expected"),
     (["suppress", "remove", "a@b.co"], "suppress remove: --reason TEXT was expected"),
     (["suppress", "import", "/nowhere/list"], "/nowhere/list: No such file or directory"),
     (["leads", "import", "/nowhere/leads.csv"], "/nowhere/leads.csv: No such file or directory"),
@@ -778,7 +778,7 @@ def post(coldmail, path, body, method="POST"):
     ("/v1/leads/show", '{"address":"nobody"}', 400, "nobody: "),
     ("/v1/leads/import", json.dumps({"rows": [{}] * 501}), 400, "at most 500"),
     ("/v1/backup", '{"path":"relative"}', 400, "an absolute path was expected"),
-    ("/v1/pause", '{"what":"nothing"}', 400, "all, campaign NAME or mailbox ADDRESS was expected"),
+    ("/v1/pause", '{"what":"nothing"}', 400, "all, clock, campaign NAME or mailbox ADDRESS was expected"),
 ])
 def test_a_bad_request_gets_one_clear_answer(running, path, body, status, said):
     got, answer = post(running, path, body)
