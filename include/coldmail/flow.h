@@ -135,8 +135,10 @@ struct flow_stats {
 	int64_t last_sent_ms; /* wall; 0: never */
 	uint64_t sent, refused, uncertain, held; /* since the start of the process */
 	size_t unrecorded; /* outcomes the store has not taken yet */
-	const char *
-		clock_doubt; /* why nothing is sent by it; NULL: it is believed. Until the next turn */
+	const char *store_why; /* why nothing new starts because of the store; NULL: nothing is
+				  wrong with it, or it has not answered yet. Until the next turn */
+	int64_t store_down_ms; /* wall: since then */
+	const char *clock_doubt; /* why nothing is sent by it; NULL: it is believed. Likewise */
 };
 struct flow_stats flow_stats(void);
 /* The pumps were looked at lately and no item overstays: for the watchdog. */

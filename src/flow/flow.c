@@ -224,6 +224,7 @@ struct flow_stats flow_stats(void)
 {
 	flow.stats.ready = flow.ready;
 	flow.stats.draining = flow.draining;
+	flow.stats.store_why = flow_store_why(&flow.stats.store_down_ms);
 	flow.stats.clock_doubt = flow_wallclock_why();
 	flow.stats.in_flight = g_hash_table_size(flow.items);
 	return flow.stats;

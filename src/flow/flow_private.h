@@ -229,6 +229,8 @@ bool flow_is_open_for_work(
 void flow_store_seal_soon(void);
 #define FLOW_TAKEOVER_REMEDY                                                                       \
 	"make sure that nobody else sends from it, then: coldmailctl takeover (see coldmail(8))"
+/* Why nothing new starts because of the store, and since when (wall; may be NULL); NULL: it is up. */
+const char *flow_store_why(int64_t *ret_since_ms);
 /* A write failed because of the store: nothing new starts until it answers again. */
 void flow_store_failed(int err, const char *why);
 bool flow_err_is_store(int err);

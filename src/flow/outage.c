@@ -7,6 +7,8 @@
  */
 #include "flow_private.h"
 
+#include <stdio.h>
+
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
 #include "coldmail/log.h"
@@ -20,6 +22,8 @@
 static struct loop_timer timer, seal_timer;
 static unsigned failures;
 static int last_err;
+static char down_why[256];
+static int64_t down_ms; /* wall: since then */
 static int64_t up_ms; /* boot: since then */
 static bool asking;
 static bool unsealed; /* the seal could not be renewed */
@@ -36,6 +40,13 @@ bool flow_is_open_for_work(void)
 {
 	return flow.ready && !flow.draining && !flow.store_down && !store_stats().restored &&
 	       !flow_wallclock_why() && flow.mode != FLOW_MAINTENANCE;
+}
+
+const char *flow_store_why(int64_t *ret_since_ms)
+{
+	if (ret_since_ms)
+		*ret_since_ms = flow.store_down ? down_ms : 0;
+	return flow.store_down ? down_why : NULL;
 }
 
 static void on_opened(struct store_req *r);
@@ -88,7 +99,9 @@ void flow_store_failed(int err, const char *why)
 		log_event(
 			LOG_ERR, "store_down", LOG_S("error", cm_strerror(err)), LOG_S("why", why));
 	last_err = err;
+	snprintf(down_why, sizeof down_why, "%s", why ? why : cm_strerror(err));
 	if (!flow.store_down) {
+		down_ms = clock_wall_ms();
 		loop_hold(); /* virtual time waits for the store, too */
 		/* On a full disk it may answer and fail by turns: that is one failure. */
 		if (clock_boot_ms() - up_ms > CLOCK_MINUTE_MS)

@@ -37,10 +37,11 @@ static const char *campaign_subject(struct question *q, const char *name)
 static void add_process(struct question *q)
 {
 	struct store_stats s = store_stats();
+	const char *down = flow_store_why(NULL);
 
-	if (flow.store_down || !flow.opened)
+	if (down || !flow.opened)
 		add(q, "store", "store_down", true, CLOCK_NEVER_MS, "%s",
-			s.why ? s.why : "it has not answered yet");
+			down ? down : "it has not answered yet");
 	if (s.restored)
 		add(q, "store", "store_restored", true, CLOCK_NEVER_MS, "%s; %s", s.restored,
 			FLOW_TAKEOVER_REMEDY);
@@ -122,7 +123,7 @@ static void add_due(struct question *q, const struct due *d, const char *subject
 	int64_t n = queued_of(q, d->campaign);
 	int64_t next = earlier(earlier(d->draft_ms, d->send_ms), d->wake_ms);
 
-	if (d->due_now)
+	if (d->due_now || q->is_blind)
 		return;
 	for (size_t i = 0; i < d->n_strays; i++)
 		n -= d->strays[i].n;

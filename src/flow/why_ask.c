@@ -33,6 +33,7 @@ static struct question *question_of(const struct store_req *r)
 	struct question *q = g_hash_table_lookup(questions, &r->id);
 
 	bug_if(!q, "an answer without a question");
+	q->is_blind |= r->err && flow_err_is_store(r->err);
 	if (r->err && !flow_err_is_store(r->err) && !q->err)
 		q->err = r->err;
 	return q;

@@ -15,6 +15,7 @@ struct question {
 	const char *subject; /* NULL: everything */
 	size_t waiting; /* store answers still to come */
 	bool is_unknown; /* the subject; it may be a campaign that is gone */
+	bool is_blind; /* the store did not say how many leads there are, or when they are due */
 	int err;
 	struct store_tally *tally;
 	size_t n_tally;

@@ -101,8 +101,11 @@ static enum health judge(const struct ops_survey *s, cJSON *reasons)
 	const struct flow_stats f = flow_stats();
 	enum health health = judge_mailboxes(reasons);
 
-	if (store.down || !store.open) {
-		add_reason(reasons, "store: %s", str_is_empty(store.why) ? "not open" : store.why);
+	if (f.store_why || store.down || !store.open) {
+		add_reason(reasons, "store_down: %s; see coldmailctl why",
+			f.store_why               ? f.store_why
+			: str_is_empty(store.why) ? "it has not answered yet"
+						  : store.why);
 		health = UNHEALTHY;
 	}
 	if (store.restored) {
@@ -174,14 +177,19 @@ static void add_sent(cJSON *out)
 static void add_store(cJSON *out)
 {
 	const struct store_stats store = store_stats();
+	const struct flow_stats f = flow_stats();
+	const char *why = f.store_why ? f.store_why : store.why;
 	cJSON *o = cJSON_AddObjectToObject(out, "store");
 
 	cJSON_AddStringToObject(o, "kind", "sqlite");
-	cJSON_AddBoolToObject(o, "ok", store.open && !store.down);
-	cJSON_AddStringToObject(o, "why", store.why ? store.why : "");
+	cJSON_AddBoolToObject(o, "ok", store.open && !store.down && !f.store_why);
+	cJSON_AddStringToObject(o, "why", why ? why : "");
 	cJSON_AddStringToObject(o, "restored", store.restored ? store.restored : "");
-	ops_json_time(o, "down_since", store.down ? store.down_since_ms : 0);
-	ops_json_whole(o, "spool", (int64_t)flow_stats().unrecorded);
+	ops_json_time(o, "down_since",
+		f.store_why  ? f.store_down_ms
+		: store.down ? store.down_since_ms
+			     : 0);
+	ops_json_whole(o, "spool", (int64_t)f.unrecorded);
 }
 
 static void on_survey(uint64_t id, const struct ops_survey *s)

@@ -122,6 +122,38 @@ def test_a_read_only_disk_at_the_start_is_waited_for(tmp_path):
         oracle.check(coldmail, server.mails())
 
 
+def test_a_seal_that_cannot_be_written_is_an_outage_that_everybody_is_told_of(tmp_path):
+    """Although the store itself takes what it is given."""
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path / "run", mailbox(ALI, server.port, gap="200ms"), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(60))
+        coldmail.start()
+        coldmail.wait_sent(2)
+        in_the_way = coldmail.folder / "store.db.seal.tmp"
+        in_the_way.mkdir()
+        (in_the_way / "x").touch()
+        wait_until(lambda: coldmail.events("store_down"), what="it is noticed")
+        coldmail.ctl("suppress", "add", "zz@elsewhere.example")
+        for start in ("of before", "anew"):
+            status = coldmail.status()
+            assert status["status"] == "unhealthy" and not status["store"]["ok"], start
+            assert "store.db.seal.tmp" in status["reasons"][0], start
+            why = coldmail.ctl("why")
+            assert why[0]["reason"] == "store_down" and "store.db.seal.tmp" in why[0]["value"]
+            assert "no lead waits" not in str(why)
+            if start == "of before":
+                assert status["store"]["down_since"]
+                coldmail.stop()
+                told = len(coldmail.events("store_down"))
+                coldmail.spawn()
+                wait_until(lambda: len(coldmail.events("store_down")) > told, what="the same again")
+        (in_the_way / "x").unlink()
+        in_the_way.rmdir()
+        coldmail.wait_sent(60, 60)
+        assert coldmail.status()["status"] == "healthy"
+
+
 def test_a_store_that_another_program_holds_delays_and_loses_nothing(tmp_path):
     """An operator's shell with an open transaction."""
     rules = ["on dot do delay 3"]  # or all are out before the shell is there
