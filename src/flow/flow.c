@@ -181,6 +181,7 @@ void flow_done(void)
 	flow_sched_done();
 	g_ptr_array_unref(flow.campaigns);
 	g_hash_table_unref(flow.controls);
+	flow_controls_free();
 	flow_plan_unref(flow.plan);
 	mailbox_done_all();
 	free(flow.instance);

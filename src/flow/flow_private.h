@@ -217,6 +217,8 @@ bool flow_campaign_may_send(const struct flow_campaign *c);
 void flow_pause_for(const char *kind, const char *name, const char *why);
 /* A control of our own; likewise. */
 void flow_control_put(const char *prefix, const char *name, const char *value);
+void flow_controls_keep(void); /* the store is back: what it did not take of these */
+void flow_controls_free(void);
 
 /* ---- outage.c ---------------------------------------------------------------------------------- */
 

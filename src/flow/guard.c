@@ -124,6 +124,25 @@ static void recall(const struct store_attempt *a)
 	free(campaign);
 }
 
+/* A pause that did not reach the store before the process died is due again. */
+static void stop_all(void)
+{
+	const int percent = flow.plan->conf->bounce_pause;
+
+	for (size_t i = 0; i < mailbox_count(); i++) {
+		struct mailbox *m = mailbox_at(i);
+
+		if (mailbox_guard_is_over(mailbox_guard_of(m), percent))
+			stop("mailbox", mailbox_name(m), mailbox_name(m), mailbox_guard_of(m));
+	}
+	for (guint i = 0; i < flow.campaigns->len; i++) {
+		struct flow_campaign *c = flow.campaigns->pdata[i];
+
+		if (mailbox_guard_is_over(&c->guard, percent))
+			stop("campaign", c->name, c->name, &c->guard);
+	}
+}
+
 static void on_sends(struct store_req *r)
 {
 	is_asked = false;
@@ -134,6 +153,7 @@ static void on_sends(struct store_req *r)
 	is_known = true;
 	for (size_t i = r->u.sends.n; i--;) /* newest first */
 		recall(&r->u.sends.v[i]);
+	stop_all();
 }
 
 void flow_guard_ask(void)

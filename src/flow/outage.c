@@ -71,6 +71,7 @@ static void on_ping(struct store_req *r)
 	store_is_up();
 	flow_mailboxes_ask();
 	flow_mailboxes_keep();
+	flow_controls_keep();
 	flow_recover_redo();
 	flow_record_redo();
 	flow_sched_soon();

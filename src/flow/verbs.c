@@ -27,6 +27,21 @@ static void apply(const struct store_control *v)
 		g_hash_table_remove(flow.controls, v->name);
 }
 
+/* Controls of our own that the store did not take: their names. What they say stands in flow.controls. */
+static GHashTable *unkept;
+
+static void set_unkept(const struct store_req *r, bool on)
+{
+	if (!unkept)
+		unkept = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+	for (size_t i = 0; i < r->u.control.n; i++) {
+		if (on)
+			g_hash_table_add(unkept, xstrdup(r->u.control.v[i].name));
+		else
+			g_hash_table_remove(unkept, r->u.control.v[i].name);
+	}
+}
+
 /* "pause/mailbox/NAME": an operator's word ends what a server did to it, too. */
 static void end_pause(const char *name)
 {
@@ -45,6 +60,8 @@ static void on_control(struct store_req *r)
 	struct control_call *c = r->arg;
 	const struct store_control *v = r->u.control.v;
 
+	if (!r->err || (!c->cb && flow_err_is_store(r->err)))
+		set_unkept(r, r->err);
 	if (!r->err) {
 		for (size_t i = 0; i < r->u.control.n; i++)
 			apply(&v[i]);
@@ -193,6 +210,45 @@ void flow_pause_for(const char *kind, const char *name, const char *why)
 void flow_control_put(const char *prefix, const char *name, const char *value)
 {
 	hold(control_new(prefix, name, value, NULL, NULL));
+}
+
+/* As it would be said now: a pause voids what is open since. */
+static struct store_req *control_again(const char *name)
+{
+	static const char *const kinds[] = { "all", "clock", "campaign", "mailbox" };
+	const char *value = g_hash_table_lookup(flow.controls, name);
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		char *prefix = xasprintf("pause/%s", kinds[i]);
+		const char *of = str_starts(name, prefix) ? name + strlen(prefix) : NULL;
+
+		free(prefix);
+		if (of && (!*of || *of == '/'))
+			return pause_new(kinds[i], of + (*of == '/'), value, NULL, NULL);
+	}
+	return control_new("", name, value, NULL, NULL);
+}
+
+void flow_controls_keep(void)
+{
+	GHashTable *names = unkept;
+	GHashTableIter i;
+	void *name;
+
+	unkept = NULL;
+	if (!names)
+		return;
+	g_hash_table_iter_init(&i, names);
+	while (g_hash_table_iter_next(&i, &name, NULL))
+		store_send(control_again(name));
+	g_hash_table_unref(names);
+}
+
+void flow_controls_free(void)
+{
+	if (unkept)
+		g_hash_table_unref(unkept);
+	unkept = NULL;
 }
 
 /* ---- resolve --------------------------------------------------------------------------------------- */

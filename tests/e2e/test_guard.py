@@ -2,6 +2,7 @@
 import oracle
 from daemon import ALI, GUARDED, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
+from support import wait_until
 
 NOBODY = "on rcpt to *@gone.example do reply 550 5.1.1 No such user"
 
@@ -51,6 +52,46 @@ def test_bounces_are_remembered_over_restarts(tmp_path):
         coldmail.import_leads(gone(20))
         assert coldmail.fast_forward()[0] == 75
         assert refused(coldmail) == 3
+
+
+def pauses(coldmail):
+    return {row["name"] for row in coldmail.rows("SELECT name FROM controls WHERE value LIKE '%bounced%'")}
+
+
+PAUSED = {f"pause/mailbox/{ALI}", "pause/campaign/founders"}
+
+
+def test_a_pause_that_the_store_does_not_take_is_stored_when_it_is_back(tmp_path):
+    rules = ["on rcpt to *@last.example do delay 1500 then reply 550 5.1.1 No such user", NOBODY]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
+        tmp_path, "store_timeout = 1s\n", GUARDED, mailbox(ALI, server.port, gap="1ms"), campaign()
+    ) as coldmail:
+        coldmail.import_leads(gone(2) + ["c@last.example"] + addresses(20))
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM attempts", 3)
+        with coldmail.database(write=True) as db:
+            db.execute("BEGIN IMMEDIATE")
+            wait_until(lambda: coldmail.events("bounces_pause"), what="the third bounce")
+            wait_until(lambda: coldmail.events("store_down"), what="the outage")
+            wait_until(lambda: len(coldmail.events("store_down")) and not pauses(coldmail))
+        wait_until(lambda: pauses(coldmail) == PAUSED, 20, "the pauses to be stored")
+        coldmail.kill()
+        coldmail.start()
+        assert coldmail.ctl("why", ALI)[0]["reason"] == "mailbox_paused"
+        assert not server.mails()
+
+
+def test_a_pause_that_died_with_the_process_is_made_again(tmp_path):
+    """What it leaves is the ledger, and no pause."""
+    with FakeSmtp(tmp_path / "smtp", rules=[NOBODY]) as server:
+        coldmail = Coldmail(tmp_path, GUARDED, mailbox(ALI, server.port, gap="1ms"), campaign())
+        coldmail.import_leads(gone(3) + addresses(20))
+        assert coldmail.fast_forward()[0] == 75
+        with coldmail.database(write=True) as db:
+            db.execute("DELETE FROM controls WHERE name LIKE 'pause/%'")
+        assert coldmail.fast_forward()[0] == 75
+        assert pauses(coldmail) == PAUSED
+        assert refused(coldmail) == 3 and not server.mails()
 
 
 def test_a_bad_list_is_one_from_however_many_mailboxes(tmp_path):
