@@ -240,8 +240,9 @@ void flow_send_wire(struct flow_item *it)
 		flow_send_release(
 			it, "connection lost", LEAD_REASON_NONE); /* its on_end is on the way */
 	} else if (err) {
-		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_REFUSED,
+		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_NOT_SENT,
 			.stage = MAIL_STAGE_RCPT,
+			.err = err,
 			.text = "the address cannot be used in SMTP" };
 		flow_advance(it, FLOW_RECORDING);
 	}

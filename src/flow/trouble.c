@@ -127,6 +127,12 @@ static struct flow_trouble uncertain(void)
  * in time): that blames nobody. */
 static struct flow_trouble not_sent(const struct mail_verdict *v, struct mail_ruling r)
 {
+	if (v->err == CM_EINVAL) /* no server was asked: it is the record */
+		return (struct flow_trouble){
+			.attempt = STORE_ATTEMPT_NOT_SENT,
+			.lead = FLOW_LEAD_HOLD,
+			.reason = LEAD_REASON_BAD_RECORD,
+		};
 	return (struct flow_trouble){
 		.attempt = STORE_ATTEMPT_NOT_SENT,
 		.lead = FLOW_LEAD_AGAIN,

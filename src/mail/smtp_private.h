@@ -66,8 +66,9 @@ void mail_hello_read(
 
 /* ---- the wire (smtp_wire.c) ------------------------------------------------------------------ */
 
-/* true: can stand between < and > in a command as it is (RFC 5321, without SMTPUTF8): no control
- * character, space, angle bracket or 8-bit byte, so that no address is ever two commands. */
+/* true: can stand between < and > in a command as it is (RFC 5321 4.1.2, without SMTPUTF8): no control
+ * character or 8-bit byte, and no space or angle bracket but inside quotes, so that no address is ever two
+ * commands or two parameters. */
 bool mail_is_wire_address(const char *address);
 
 /* A mail as the commands before it name it. */

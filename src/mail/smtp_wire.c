@@ -15,13 +15,19 @@
 bool mail_is_wire_address(const char *address)
 {
 	size_t n = strlen(address);
+	bool in_quotes = false;
 
 	if (n == 0 || n > ADDRESS_MAX)
 		return false;
-	for (const char *p = address; *p; p++)
-		if (*p <= ' ' || *p >= 0x7F || *p == '<' || *p == '>')
+	for (const char *p = address; *p; p++) {
+		if (*p < ' ' || *p >= 0x7F || (!in_quotes && strchr(" <>", *p)))
 			return false;
-	return true;
+		if (*p == '"')
+			in_quotes = !in_quotes;
+		else if (in_quotes && *p == '\\' && p[1] >= ' ' && p[1] < 0x7F)
+			p++;
+	}
+	return !in_quotes;
 }
 
 bool mail_has_8bit(const char *bytes, size_t n)

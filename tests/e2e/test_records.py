@@ -231,6 +231,18 @@ def test_case_04_an_address_is_one_address_in_any_case(tmp_path):
         assert coldmail.ctl("leads", "show", "BOB@X.EXAMPLE")["lead"]["status"] == "sent"
 
 
+def test_case_36_addresses_with_quotes_are_mailed_and_blame_no_mailbox(tmp_path):
+    odd = ['"a b"@take.example', '"a<b"@take.example', '"a> b@c"@take.example', '"a\\"b"@take.example']
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(odd + addresses(3))
+        assert coldmail.fast_forward()[0] == 0
+        assert {m.to[0] for m in server.mails()} == {*odd, *addresses(3)}
+        assert not coldmail.events("mailbox_fault")
+        coldmail.ctl("suppress", "add", odd[0])
+        oracle.check(coldmail, server.mails())
+
+
 def test_case_05_logging_cannot_fail_the_work(tmp_path):
     """Names and texts that a log format gives a meaning to."""
     with FakeSmtp(

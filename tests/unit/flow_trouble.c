@@ -55,6 +55,21 @@ START_TEST(case_08_doubt_is_held_never_tried_again)
 }
 END_TEST
 
+START_TEST(case_36_an_address_of_no_use_is_its_leads_fault)
+{
+	struct mail_verdict v = {
+		.outcome = MAIL_OUTCOME_NOT_SENT, .stage = MAIL_STAGE_RCPT, .err = CM_EINVAL
+	};
+	struct flow_trouble t =
+		flow_trouble_of(&v, (struct mail_ruling){ MAIL_CLASS_UNKNOWN, "" }, 1, &none, NOW);
+
+	ck_assert_int_eq(t.attempt, STORE_ATTEMPT_NOT_SENT);
+	ck_assert_int_eq(t.lead, FLOW_LEAD_HOLD);
+	ck_assert_int_eq(t.reason, LEAD_REASON_BAD_RECORD);
+	ck_assert(!t.has_fault && !t.suppress);
+}
+END_TEST
+
 START_TEST(a_dead_address_is_suppressed)
 {
 	struct flow_trouble t = refused(
@@ -241,6 +256,7 @@ int main(void)
 
 	tcase_add_test(t, sent_goes_on);
 	tcase_add_test(t, case_08_doubt_is_held_never_tried_again);
+	tcase_add_test(t, case_36_an_address_of_no_use_is_its_leads_fault);
 	tcase_add_test(t, a_dead_address_is_suppressed);
 	tcase_add_test(t, case_36_an_unknown_no_blocks_and_suppresses_nobody);
 	tcase_add_test(t, case_37_an_address_that_takes_nothing_now_has_three_strikes);

@@ -136,9 +136,11 @@ END_TEST
 
 START_TEST(addresses)
 {
-	static const char *const good[] = { "a@b.example", "\"quoted\"@b.example", "a+b=c@d" };
+	static const char *const good[] = { "a@b.example", "\"quoted\"@b.example", "a+b=c@d",
+		"\"a b\"@c", "\"a> <b\\\" @x\"@c" };
 	static const char *const bad[] = { "", "a b@c", "a@b\r\n", "a@b>", "<a@b", "a\t@b",
-		"\x7f@b", "\xC3\xBC@b" };
+		"\x7f@b", "\xC3\xBC@b", "\"a b@c", "\"a\" b@c", "\"a\"@c> X=\"1\"", "\"a\r\nb\"@c",
+		"\"a\\\n\"@c", "\"a\\", "\"a\\\"@c" };
 	char endless[400];
 
 	for (size_t i = 0; i < COUNT(good); i++)
