@@ -48,6 +48,9 @@ void conf_check_store(struct conf_load *l)
 		conf_error(l, at,
 			"store: MongoDB is not built yet in this version, expected "
 			"\"sqlite:PATH\"");
+	} else if (c->store[strlen(c->store) - 1] == '/') {
+		conf_error(l, at, "store = %s: expected the path of a file, not of a directory",
+			conf_shown(l, c->store));
 	} else if (!str_starts(c->store, "sqlite:") || !c->store[strlen("sqlite:")]) {
 		conf_error(l, at, "store = %s: expected \"sqlite:PATH\"", conf_shown(l, c->store));
 	} else {

@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -18,6 +19,9 @@
 /* An answer waits for the store at most; some read or copy all of it. */
 #define WAIT_S      30L
 #define WAIT_LONG_S (24L * 3600)
+/* So long a store that is being opened is waited for. */
+#define OPENING_MS    50
+#define OPENING_TRIES 60
 
 static struct {
 	CURL *curl; /* owned */
@@ -192,6 +196,12 @@ static int connect_or_start(const struct ctl *c)
 	return ctl_maintenance_start(c, is_ready);
 }
 
+/* A daemon that has just started: its store answers, or fails, in a moment. */
+static bool is_opening(const struct ctl *c, CURLcode code, long status)
+{
+	return !code && status == 503 && ctl_is_running(c) && !is_ready(c);
+}
+
 int ctl_ask(const struct ctl *c, const char *command, cJSON *in, cJSON **ret)
 {
 	struct str text = STR_INIT;
@@ -202,6 +212,11 @@ int ctl_ask(const struct ctl *c, const char *command, cJSON *in, cJSON **ret)
 		char *body = in ? cJSON_PrintUnformatted(in) : xstrdup("{}");
 		CURLcode code = post(client.path, command, body, &text, &status);
 
+		for (int i = 0; i < OPENING_TRIES && is_opening(c, code, status); i++) {
+			poll(NULL, 0, OPENING_MS);
+			str_reset(&text);
+			code = post(client.path, command, body, &text, &status);
+		}
 		free(body);
 		exit = code ? failed(client.path, code)
 			    : understand(client.path, status, str_z(&text), ret);

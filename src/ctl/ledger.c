@@ -92,6 +92,7 @@ static int sends(const struct ctl *c)
 		"LOOK FOR IT IN SENT OF", NULL };
 	const char *outcome = ctl_option(c, "outcome");
 	const bool uncertain = outcome && str_eq(outcome, "uncertain");
+	const bool is_narrowed = outcome || ctl_option(c, "campaign") || ctl_option(c, "mailbox");
 	struct ctl_table table;
 	int64_t last;
 	int status;
@@ -110,7 +111,7 @@ static int sends(const struct ctl *c)
 		return status;
 	if (!table.n) {
 		puts(uncertain        ? "nothing is uncertain"
-			: c->n_values ? "no such attempt"
+			: is_narrowed ? "no such attempt"
 				      : "nothing was sent");
 		return CM_EXIT_OK;
 	}

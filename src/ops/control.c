@@ -12,6 +12,9 @@
 #define CONNECTIONS_MAX 64
 #define IDLE_MAX_S      60u
 
+/* Who stops in the middle of a request must not keep others out. */
+#define REQUEST_MAX_MS INT64_C(10000)
+
 static const struct ops_http_header headers[] = { { "Content-Type", "application/json" }, { 0 } };
 
 static struct {
@@ -74,6 +77,7 @@ int ops_control_init(const char *path, bool fast_forward, char **ret_why)
 	const struct ops_httpd_conf conf = {
 		.connections_max = CONNECTIONS_MAX,
 		.idle_s = fast_forward ? 0 : IDLE_MAX_S,
+		.request_ms = fast_forward ? 0 : REQUEST_MAX_MS,
 		.body_max = OPS_BODY_MAX,
 		.on_request = on_request,
 	};

@@ -33,6 +33,8 @@ char *ops_store_trouble(const struct conf *c)
 
 	if (stat(dir, &st))
 		why = xasprintf("the directory %s: %s", dir, strerror(errno));
+	else if (!stat(c->store_path, &st) && !S_ISREG(st.st_mode))
+		why = xasprintf("%s is not a file", c->store_path);
 	else if (access(c->store_path, F_OK) ? access(dir, W_OK | X_OK)
 					     : access(c->store_path, R_OK | W_OK))
 		why = xasprintf("%s cannot be read and written by user %u: %s", c->store_path,

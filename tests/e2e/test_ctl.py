@@ -1,5 +1,6 @@
 """coldmailctl and the control socket, as people and their scripts use them: what is printed and in
 which shape, every exit status, files of all kinds, and a socket that bears anything."""
+import contextlib
 import csv
 import datetime
 import http.client
@@ -757,6 +758,29 @@ def post(coldmail, path, body, method="POST"):
     control.request(method, path, body)
     response = control.getresponse()
     return response.status, json.loads(response.read())
+
+
+def test_whoever_stops_in_the_middle_of_a_request_keeps_nobody_out(tmp_path):
+    """An opt-out has to get through."""
+    with Coldmail(tmp_path) as coldmail:
+        coldmail.start()
+        with contextlib.ExitStack() as held:
+            for _ in range(70):
+                half = held.enter_context(socket.socket(socket.AF_UNIX))
+                half.connect(str(coldmail.socket))
+                half.sendall(b"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            coldmail.ctl("suppress", "add", "a@b.example")
+
+
+def test_a_command_waits_for_the_store_of_a_daemon_that_just_started(tmp_path):
+    """There are some ms between the socket and the store: without waiting, half of these meet them."""
+    with Coldmail(tmp_path, mailbox(ALI, 1), campaign(start="manual")) as coldmail:
+        coldmail.import_leads(addresses(1))
+        for _ in range(12):
+            coldmail.spawn()
+            wait_until(coldmail.socket.exists, what="the control socket")
+            assert len(coldmail.ctl("leads", "list")) == 1
+            coldmail.stop()
 
 
 @pytest.mark.parametrize("path, body, status, said", [

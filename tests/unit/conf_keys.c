@@ -322,6 +322,9 @@ START_TEST(stores)
 			"\"sqlite:PATH\"\n" },
 		{ "store = \"/var/lib/x.db\"",
 			"c.conf:1: store = /var/lib/x.db: expected \"sqlite:PATH\"\n" },
+		{ "store = \"sqlite:/\"",
+			"c.conf:1: store = sqlite:/: expected the path of a file, not of a "
+			"directory\n" },
 		{ "store = \"sqlite:\"", "c.conf:1: store = sqlite:: expected \"sqlite:PATH\"\n" },
 		{ "store = \"\"",
 			"c.conf:1: store = \"\": expected a text of at most 1000 bytes (where "
