@@ -773,14 +773,21 @@ def test_whoever_stops_in_the_middle_of_a_request_keeps_nobody_out(tmp_path):
 
 
 def test_a_command_waits_for_the_store_of_a_daemon_that_just_started(tmp_path):
-    """There are some ms between the socket and the store: without waiting, half of these meet them."""
     with Coldmail(tmp_path, mailbox(ALI, 1), campaign(start="manual")) as coldmail:
         coldmail.import_leads(addresses(1))
-        for _ in range(12):
+        with coldmail.database(write=True) as db:  # nobody else can even read it
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("BEGIN EXCLUSIVE")
+            db.execute("DELETE FROM controls")
             coldmail.spawn()
             wait_until(coldmail.socket.exists, what="the control socket")
-            assert len(coldmail.ctl("leads", "list")) == 1
-            coldmail.stop()
+            asking = subprocess.Popen(
+                [coldmail.ctl_program, "-c", coldmail.conf, "--json", "leads", "list"],
+                stdout=subprocess.PIPE,
+            )
+            time.sleep(0.5)
+            assert asking.poll() is None, "it did not wait"
+        assert len(json.loads(asking.communicate(timeout=20)[0])) == 1 and not asking.returncode
 
 
 @pytest.mark.parametrize("path, body, status, said", [
