@@ -20,8 +20,8 @@
 #define MAIL_WORDS_BYTES 1280
 
 /* A text as words: lower case, accents and apostrophes gone, "SendAsDenied" as three of them. An
- * address is the word "@"; the labels of a URL or a host name begin with '/', so that nobody's name
- * says anything about a mail. */
+ * address is the word "@", an IPv4 address the word "#"; the labels of a URL or a host name begin
+ * with '/', so that nobody's name says anything about a mail. Each ideograph is a word. */
 struct mail_words {
 	char text[MAIL_WORDS_BYTES]; /* one space between two; a line feed between sentences */
 	uint16_t at[MAIL_WORDS_MAX]; /* where each begins */

@@ -103,7 +103,7 @@ static void add_phrase(struct reading *r, size_t term, char *phrase)
 
 	if (is_prefix)
 		phrase[n - 1] = '\0';
-	if (*phrase == '/' || *phrase == '@') {
+	if (*phrase && strchr("/@#", *phrase)) {
 		say(r, term, phrase, is_prefix);
 		return;
 	}

@@ -69,6 +69,31 @@ static void letter(struct reader *r, char c)
 
 /* ---- one character --------------------------------------------------------------------------- */
 
+/* A character of Chinese, Japanese or Korean. They are written with no space between words, or with
+ * endings behind them, so that each character is a word. */
+static bool is_ideograph(const unsigned char *u)
+{
+	if ((u[0] & 0xF0) != 0xE0 || (u[1] & 0xC0) != 0x80 || (u[2] & 0xC0) != 0x80)
+		return false;
+	unsigned c = (u[0] & 0xFU) << 12 | (u[1] & 0x3FU) << 6 | (u[2] & 0x3FU);
+	return (c >= 0x3040 && c <= 0x9FFF) || (c >= 0xAC00 && c <= 0xD7A3);
+}
+
+/* A Cyrillic letter: the two bytes of the small one in LOWER, U+0451 without its dots. */
+static bool is_cyrillic(const unsigned char *u, char lower[2])
+{
+	if ((u[0] != 0xD0 && u[0] != 0xD1) || (u[1] & 0xC0) != 0x80)
+		return false;
+	unsigned c = (u[0] & 0x1FU) << 6 | (u[1] & 0x3FU);
+	if (c < 0x430)
+		c += c < 0x410 ? 0x50 : 0x20;
+	if (c == 0x451)
+		c = 0x435;
+	lower[0] = (char)(0xC0 | c >> 6);
+	lower[1] = (char)(0x80 | (c & 0x3F));
+	return true;
+}
+
 /* How many bytes of P are its next character, and that without its accent in *RET: QUOTE for an
  * apostrophe, ' ' for what is no letter, 0: the bytes as they are. */
 static size_t decode(const char *p, char *ret)
@@ -91,6 +116,12 @@ static size_t decode(const char *p, char *ret)
 	if (u[0] == 0xE2 && u[1] == 0x80) {
 		*ret = u[2] == 0x99 ? QUOTE : ' ';
 		return u[2] ? 3 : 2;
+	}
+	/* U+3000 and U+FF00 on: the marks between ideographs, and wide letters. */
+	if (((u[0] == 0xE3 && u[1] == 0x80) || (u[0] == 0xEF && (u[1] == 0xBC || u[1] == 0xBD))) &&
+		u[2]) {
+		*ret = ' ';
+		return 3;
 	}
 	return 1;
 }
@@ -117,7 +148,7 @@ static bool is_hump(const char *start, const char *p)
 
 /* ---- one chunk: what stands between white space and brackets --------------------------------- */
 
-enum chunk { CHUNK_PLAIN, CHUNK_ADDRESS, CHUNK_URL, CHUNK_HOST, CHUNK_NUMBER };
+enum chunk { CHUNK_PLAIN, CHUNK_ADDRESS, CHUNK_URL, CHUNK_HOST, CHUNK_NUMBER, CHUNK_IP };
 
 /* "mx1.example.com": a dot within, and no capital behind it, which would start a sentence. */
 static bool is_inner_dot(const char *p, size_t i, size_t n)
@@ -128,18 +159,44 @@ static bool is_inner_dot(const char *p, size_t i, size_t n)
 
 static enum chunk chunk_of(const char *p, size_t n)
 {
-	bool has_at = false, has_dot = false, has_other = false;
+	bool has_at = false, has_other = false;
+	size_t dots = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (p[i] == ':' && n - i > 2 && p[i + 1] == '/' && p[i + 2] == '/')
 			return CHUNK_URL;
 		has_at |= p[i] == '@';
-		has_dot |= is_inner_dot(p, i, n);
+		dots += is_inner_dot(p, i, n);
 		has_other |= p[i] != '.' && !isdigit((unsigned char)p[i]);
 	}
 	if (has_at && n > 1)
 		return CHUNK_ADDRESS;
-	return !has_dot ? CHUNK_PLAIN : has_other ? CHUNK_HOST : CHUNK_NUMBER;
+	if (!dots || has_other)
+		return dots ? CHUNK_HOST : CHUNK_PLAIN;
+	return dots == 3 ? CHUNK_IP : CHUNK_NUMBER;
+}
+
+static void letters(struct reader *r, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		letter(r, p[i]);
+}
+
+/* A character of another script at P, if it is one: how many bytes it has. */
+static size_t read_foreign(struct reader *r, const char *p)
+{
+	char lower[2];
+
+	if (is_cyrillic((const unsigned char *)p, lower)) {
+		letters(r, lower, 2);
+		return 2;
+	}
+	if (!is_ideograph((const unsigned char *)p))
+		return 0;
+	end_word(r);
+	letters(r, p, 3);
+	end_word(r);
+	return 3;
 }
 
 static void read_plain(struct reader *r, const char *p, size_t n)
@@ -148,7 +205,13 @@ static void read_plain(struct reader *r, const char *p, size_t n)
 
 	while (p < end) {
 		char c;
-		size_t len = decode(p, &c);
+		size_t len = read_foreign(r, p);
+
+		if (len) {
+			p += len;
+			continue;
+		}
+		len = decode(p, &c);
 
 		if (c == QUOTE) {
 			if (!r->is_in_word || !is_joined(p + len))
@@ -160,10 +223,10 @@ static void read_plain(struct reader *r, const char *p, size_t n)
 		} else {
 			if (is_hump(start, p))
 				end_word(r);
-			for (size_t i = 0; !c && i < len; i++)
-				letter(r, p[i]);
 			if (c)
 				letter(r, c);
+			else
+				letters(r, p, len);
 		}
 		p += len;
 	}
@@ -181,12 +244,6 @@ static void read_name(struct reader *r, const char *p, size_t n)
 			end_word(r);
 	}
 	r->is_name = false;
-}
-
-static void read_number(struct reader *r, const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		letter(r, p[i]);
 }
 
 static bool ends_sentence(char c)
@@ -216,7 +273,10 @@ static void read_chunk(struct reader *r, const char *p, size_t n)
 		read_name(r, p, body);
 		break;
 	case CHUNK_NUMBER:
-		read_number(r, p, body);
+		letters(r, p, body);
+		break;
+	case CHUNK_IP:
+		letter(r, '#');
 		break;
 	}
 	end_word(r);

@@ -152,9 +152,13 @@ START_TEST(words)
 		{ "blocked using zen.spamhaus.org!", "blocked using /zen /spamhaus /org" },
 		{ "see https://x.example/User?p=NoSuchUser now",
 			"see|/https /x /example /user /p|no such user now" },
-		{ "5.1.1 from 192.0.2.1", "5.1.1 from 192.0.2.1" },
+		{ "5.1.1 from 192.0.2.1", "5.1.1 from #" },
+		{ "[192.0.2.1]: 1.2.3 or 1.2.3.4.5", "# 1.2.3 or 1.2.3.4.5" },
 		{ "grey-listed e_mail", "grey listed e mail" },
 		{ "\xFF\xFE \xD0\xBF", "\xFF\xFE \xD0\xBF" },
+		{ "Нет ТАКОГО Ящика, учётная", "нет такого ящика учетная" },
+		{ "用户不存在。xY満杯です", "用 户 不 存 在 x y 満 杯 で す" },
+		{ "사용자 없음！\xE7\x94", "사 용 자 없 음 \xE7\x94" },
 		{ "... @ ... '", "" },
 	};
 	struct mail_words w;
@@ -165,7 +169,7 @@ START_TEST(words)
 	ck_assert_str_eq(w.text, cases[_i].words);
 }
 END_TEST
-#define N_WORDS 14
+#define N_WORDS 18
 
 /* However long, and whatever it is made of, it is cut at a word. */
 START_TEST(many_words)
@@ -213,6 +217,10 @@ START_TEST(rows_of_a_user)
 		{ "9\tany\t5..\tblue\tunknown\tx\n5\tany\t5..\tblue\tgreylisted\ty\n"
 		  "5\tany\t5..\tblue\tauth-failed\tz",
 			"550 blue", MAIL_CLASS_GREYLISTED },
+		{ "1\tany\t...\t# ~ blue\tgreylisted\tx", "450 192.0.2.1 is blue",
+			MAIL_CLASS_GREYLISTED },
+		{ "1\tany\t...\t用户 ~ 蓝\tgreylisted\tx", "450 该用户是蓝色",
+			MAIL_CLASS_GREYLISTED },
 		{ "1\tmail,rcpt\t5..\tblue\tgreylisted\tx", "550 blue", MAIL_CLASS_UNKNOWN },
 		{ "1\tdsn\t5..\tblue\tgreylisted\tx", "550 blue", MAIL_CLASS_UNKNOWN },
 		{ "1\tsub\t4..|551\tblue\tgreylisted\tx", "550 blue", MAIL_CLASS_UNKNOWN },
@@ -228,7 +236,7 @@ START_TEST(rows_of_a_user)
 	mail_classes_free(t);
 }
 END_TEST
-#define N_ROWS 16
+#define N_ROWS 18
 
 START_TEST(mistakes)
 {
