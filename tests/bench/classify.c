@@ -36,8 +36,9 @@ static double worst(struct mail_classes *t)
 {
 	static const char *const made_of[] = { "a ", "user ", "mailbox ", "unknown user ", "aB",
 		"no such recipient address @a ", "recipient account sending is blocked ",
-		"sender message not accepted ", "does not exist ", "x.y ",
-		"user mailbox account " };
+		"sender message not accepted ", "does not exist ", "x.y ", "user mailbox account ",
+		"your account sending limit reached ", "用户邮箱不存在",
+		"192.0.2.1 blocked sender ip ", "пользователь не найден " };
 	double most = 0;
 
 	for (size_t i = 0; i < sizeof made_of / sizeof *made_of; i++) {
