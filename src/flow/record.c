@@ -256,8 +256,8 @@ void flow_record_enter(struct flow_item *it)
 		struct flow_sender *s = it->sender;
 
 		it->from = mailbox_name(s->mailbox);
+		tell(s, it, &t); /* while the mail is still one under way */
 		flow_sender_leave(it);
-		tell(s, it, &t);
 		flow_sched_soon();
 	}
 	send_outcome(it, &t);

@@ -190,11 +190,14 @@ static int64_t next_backoff(struct mailbox *m)
 }
 
 /* The provider's own count says that today was enough: believe it, and go on when there is room below
- * what it took; not before an hour, whatever our count says. */
+ * what it took; not before an hour, whatever our count says. What is past its slot and still under way, the
+ * mail that was refused first of all, it did not take. */
 static int64_t believe_limit(struct mailbox *m)
 {
 	int64_t now = clock_wall_ms();
-	size_t used = mailbox_pace_used(&m->pace, now);
+	size_t used = mailbox_pace_used(&m->pace, now), not_taken = m->in_use - m->waiting;
+
+	used = used > not_taken ? used - not_taken : 0;
 
 	m->cap.lowered = used ? (int)used : 1;
 	m->cap.lowered_until_ms = now + LOWERED_MS;

@@ -40,6 +40,7 @@ def test_case_40_a_restart_does_not_begin_the_ramp_again(tmp_path):
         assert coldmail.run_until_idle()[0] == 75 and len(server.mails()) == 1
         with coldmail.database(write=True) as db:
             db.execute("UPDATE attempts SET at = at - ?", (7 * DAY + HOUR,))
+        coldmail.ctl("resume", "clock")  # it is a week ahead of the ledger, and right
         assert coldmail.run_until_idle()[0] == 75 and len(server.mails()) == 4
         coldmail.start()
         gate = coldmail.ctl("why", ALI)[0]
@@ -107,6 +108,20 @@ def test_case_40_a_restart_remembers_what_a_server_said(tmp_path):
             assert server.summary()["connections"] == 1
             # The next one is twice as long, not the first again.
             assert coldmail.count("SELECT backoff FROM mailboxes") == 2 * 60 * 1000
+
+
+def test_a_daily_limit_is_learned_from_what_the_provider_took(tmp_path):
+    """Not from the mail that it refused, at the dot."""
+    rules = ["on dot after 3 do reply 550 5.4.5 Daily user sending limit exceeded."]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(8))
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'throttled'", 1)
+        shown = coldmail.ctl("mailboxes")[0]
+        assert (shown["cap"], shown["cap_why"]) == (3, "its provider took no more in a day")
+        assert len(server.mails()) == 3
 
 
 def test_resume_ends_what_a_server_did(tmp_path):
