@@ -206,6 +206,14 @@ static void check_tls(struct conf_load *l, const struct conf_node *section,
 			url, *m->user ? " and the password" : "");
 }
 
+/* A relay of one's own listens where mail servers do; who only tries out, elsewhere. */
+static bool is_real_port(const char *url)
+{
+	const char *port = strrchr(url, ':') + 1;
+
+	return str_eq(port, "25") || str_eq(port, "465") || str_eq(port, "587");
+}
+
 void conf_check_mailbox(
 	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m)
 {
@@ -216,6 +224,7 @@ void conf_check_mailbox(
 	if (!*m->smtp || !(scheme = check_url(l, place_of(section, "smtp"), m, host)))
 		return;
 	m->is_loopback = conf_is_loopback(host);
+	m->is_rehearsal = m->is_loopback && !is_real_port(m->smtp);
 	check_oauth(l, section, m);
 	check_tls(l, section, m, scheme);
 	conf_preset_check(l, section, m);

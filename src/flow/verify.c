@@ -12,16 +12,15 @@
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
 
-/* Where every server of the campaign is on this machine it is a rehearsal, or a relay that asks for
- * itself: `auto` leaves the world alone then. */
+/* `auto` leaves the world alone in a rehearsal. */
 static bool is_wanted(const struct flow_item *it)
 {
 	const struct conf_campaign *c = it->campaign;
 
 	if (it->plan->conf->verify_mx != CONF_VERIFY_AUTO)
 		return it->plan->conf->verify_mx == CONF_VERIFY_YES;
-	for (size_t i = 0; i < c->n_mailboxes; i++)
-		if (!c->mailboxes[i]->is_loopback)
+	for (size_t i = 0; !flow.fast_forward && i < c->n_mailboxes; i++)
+		if (!c->mailboxes[i]->is_rehearsal)
 			return true;
 	return false;
 }

@@ -113,6 +113,17 @@ def test_garbage_and_silence_hold_nobody_else_up(tmp_path):
         oracle.check(coldmail, server.mails())
 
 
+def test_auto_asks_for_ones_own_relay(tmp_path):
+    """It would take the mail, and send a bounce later that nobody reads."""
+    relay = mailbox(ALI, smtp='"smtp://127.0.0.77:25"')  # nothing listens there
+    with FakeDns() as dns, Coldmail(
+        tmp_path, verify(dns, "auto"), relay, campaign()
+    ) as coldmail:
+        coldmail.import_leads(["ada@gone.example"])
+        coldmail.start()
+        wait_until(lambda: held(coldmail) == {"ada@gone.example": "verify_invalid"})
+
+
 def test_auto_asks_nobody_when_every_server_is_on_this_machine(tmp_path):
     with FakeSmtp(tmp_path / "smtp") as server, FakeDns() as dns:
         coldmail = Coldmail(tmp_path, verify(dns, "auto"), mailbox(ALI, server.port), campaign())
