@@ -61,6 +61,8 @@ struct flow_link;
 
 /* So many refusals that nobody understands, in a row and by as many domains, pause a mailbox. */
 #define FLOW_UNKNOWN_MAX 3
+/* From so many mails in a row on whose fate is uncertain, each is told. */
+#define FLOW_UNCERTAIN_MAX 3
 
 struct flow_item {
 	uint64_t id;
@@ -140,6 +142,7 @@ struct flow_sender {
 	/* Domains that refused its last mails, one after the other, for an unknown reason. */
 	char *unknown[FLOW_UNKNOWN_MAX]; /* owned */
 	size_t n_unknown;
+	int n_uncertain; /* of its last mails, one after the other */
 };
 
 /* One connection of a mailbox. */

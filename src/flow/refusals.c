@@ -1,7 +1,8 @@
 /*
- * What several refusals say together, which none says alone: a mailbox whose mails nobody takes for
+ * What several mails say together, which none says alone: a mailbox whose mails nobody takes for
  * reasons that nobody knows is paused, and a step that is refused for its content stops. Both are
- * stored like an operator's word, and only an operator ends them (`resume`).
+ * stored like an operator's word, and only an operator ends them (`resume`). A mailbox whose mails
+ * keep getting lost at the dot is told of.
  * Runs on: loop. Called by record.c once for each attempt, and by what asks whether a step may go out.
  * Never judges a single refusal: that is trouble.c's.
  */
@@ -107,6 +108,17 @@ const char *flow_refusals_stopped_steps(const struct conf_campaign *c, struct me
 	return steps;
 }
 
+/* ---- a server that loses mails --------------------------------------------------------------------- */
+
+static void count_uncertain(struct flow_sender *s, const struct mail_verdict *v)
+{
+	if (++s->n_uncertain >= FLOW_UNCERTAIN_MAX)
+		log_event(LOG_WARNING, "mailbox_uncertain", LOG_S("mailbox", s->address),
+			LOG_I("in_a_row", s->n_uncertain), LOG_S("why", v->text),
+			LOG_S("remedy", "see whether its server delivers what it does not confirm: "
+					"`coldmailctl sends --outcome uncertain` lists them"));
+}
+
 /* ---- one more ------------------------------------------------------------------------------------- */
 
 void flow_refusals_note(
@@ -114,6 +126,10 @@ void flow_refusals_note(
 {
 	const struct mail_verdict *v = &it->verdict;
 
+	if (t->attempt == STORE_ATTEMPT_SENT)
+		s->n_uncertain = 0;
+	if (t->attempt == STORE_ATTEMPT_UNCERTAIN && t->has_fault)
+		count_uncertain(s, v);
 	if (t->attempt == STORE_ATTEMPT_REFUSED && t->ruling.class == MAIL_CLASS_CONTENT_REJECTED)
 		count_content(it->campaign, it->step, v);
 	if (t->attempt == STORE_ATTEMPT_REFUSED && t->ruling.class == MAIL_CLASS_UNKNOWN &&

@@ -338,7 +338,7 @@ void flow_send_give_up(void)
 		flow_link_free(it->link);
 		it->verdict = (struct mail_verdict){ .outcome = MAIL_OUTCOME_UNCERTAIN,
 			.stage = MAIL_STAGE_DOT,
-			.err = CM_ETIMEDOUT,
+			.err = CM_ECANCELED,
 			.text = "stopped while waiting for the server's word" };
 		flow_advance(it, FLOW_RECORDING);
 	}

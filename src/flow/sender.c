@@ -168,10 +168,15 @@ static bool has_link_of_use(const struct flow_sender *s)
 void flow_sender_fault(struct flow_sender *s, enum mailbox_fault f, const struct mail_verdict *v)
 {
 	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
-	char *why = mail_explain(v, cm ? cm->smtp : "");
+	char *said = mail_explain(v, cm ? cm->smtp : ""), *why = NULL;
 
-	mailbox_fault(s->mailbox, f, why);
+	if (v->outcome == MAIL_OUTCOME_UNCERTAIN && s->n_uncertain > 1)
+		why = xasprintf("%d mails in a row are uncertain: %s", s->n_uncertain, said);
+	else if (v->outcome == MAIL_OUTCOME_UNCERTAIN)
+		why = xasprintf("a mail is uncertain: %s", said);
+	mailbox_fault(s->mailbox, f, why ? why : said);
 	free(why);
+	free(said);
 }
 
 /* No dialogue came about. The server or the way to it is at fault, never the leads that wait; and the

@@ -113,13 +113,17 @@ static struct flow_trouble sent(void)
 	};
 }
 
-static struct flow_trouble uncertain(void)
+/* Of this mail nothing can be said, but a server that loses one may lose the next: its mailbox backs
+ * off. When it was we who waited no longer, that blames nobody. */
+static struct flow_trouble uncertain(const struct mail_verdict *v)
 {
 	return (struct flow_trouble){
 		.attempt = STORE_ATTEMPT_UNCERTAIN,
 		.outcome = STORE_OUTCOME_UNCERTAIN,
 		.lead = FLOW_LEAD_HOLD,
 		.reason = LEAD_REASON_SEND_UNCERTAIN,
+		.has_fault = v->err != CM_ECANCELED,
+		.fault = MAILBOX_FAULT_TRANSIENT,
 	};
 }
 
@@ -213,7 +217,7 @@ static struct flow_trouble by_outcome(const struct mail_verdict *v, struct mail_
 	case MAIL_OUTCOME_UNCERTAIN:
 		break;
 	}
-	return uncertain();
+	return uncertain(v);
 }
 
 struct flow_trouble flow_trouble_of(const struct mail_verdict *v, struct mail_ruling r, int n,

@@ -71,7 +71,9 @@ class Chaos:
         self.call("leads/release", address=address)
 
     def pause_and_resume(self):
-        what, name = self.chance.choice([("all", ""), ("campaign", "founders"), ("mailbox", ALI)])
+        what, name = self.chance.choice(
+            [("all", ""), ("campaign", "founders"), ("mailbox", ALI), ("mailbox", BEA)]
+        )
         self.call("pause", what=what, name=name)
         time.sleep(self.chance.uniform(0, 0.05))
         self.call("resume", what=what, name=name)
@@ -156,7 +158,7 @@ def test_everything_at_once(seed, tmp_path):
         chaos.run(SECONDS)
         assert coldmail.is_running()
         coldmail.stop()
-        for what in (("all",), ("campaign", "founders"), ("mailbox", ALI)):
+        for what in (("all",), ("campaign", "founders"), ("mailbox", ALI), ("mailbox", BEA)):
             coldmail.ctl("resume", *what, status=None)
         server.set_rules()
         coldmail.configure(*chaos.sections())

@@ -4,6 +4,7 @@ import collections
 import datetime
 import zoneinfo
 
+import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
 from test_pace import DAY, HOUR, most_in_a_day, slots
@@ -122,6 +123,63 @@ def test_a_daily_limit_is_learned_from_what_the_provider_took(tmp_path):
         shown = coldmail.ctl("mailboxes")[0]
         assert (shown["cap"], shown["cap_why"]) == (3, "its provider took no more in a day")
         assert len(server.mails()) == 3
+
+
+def test_case_07_a_server_that_loses_mails_at_the_dot_is_asked_less_and_less(tmp_path):
+    """Each is uncertain and stays so; the mailbox backs off as for any other trouble, and a mail that
+    was taken ends that."""
+    rules = ["on dot times 4 do rst", "on dot times 1 do accept", "on dot times 1 do drop"]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(8))
+        assert coldmail.fast_forward()[0] == 75
+        tries = coldmail.rows("SELECT state, at FROM attempts WHERE slot = 0 ORDER BY at, rowid")
+        ends = [t["state"] for t in tries]
+        # What waited behind a lost mail is given back, and comes again.
+        slots = [
+            r["at"] for r in coldmail.rows("SELECT at FROM attempts WHERE slot = 1 ORDER BY at")
+        ]
+        assert [(b - a) // 60000 for a, b in zip(slots, slots[1:])] == [1, 2, 4, 8, 0, 1, 0]
+        assert ends.count("uncertain") == 5 and ends.count("sent") == 3
+        told = coldmail.events("mailbox_uncertain")
+        assert [e["in_a_row"] for e in told] == [3, 4] and told[0]["mailbox"] == ALI
+        assert told[0]["level"] == "warning" and "--outcome uncertain" in told[0]["remedy"]
+        assert coldmail.states() == {("held", "send_uncertain"): 5, ("ended", "completed"): 3}
+        oracle.check(coldmail, server.mails())
+
+
+def test_case_40_a_loss_at_the_dot_is_shown_and_remembered(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot do accept then drop"]) as server:
+        with Coldmail(tmp_path, mailbox(ALI, server.port, connections=1), campaign()) as coldmail:
+            coldmail.import_leads(addresses(9))
+            coldmail.start()
+            coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'throttled'", 1)
+            for end in (coldmail.kill, coldmail.stop):
+                (box,) = coldmail.ctl("mailboxes")
+                assert box["state"] == "throttled" and box["until"]
+                assert box["why"].startswith("a mail is uncertain: ")
+                gate = coldmail.ctl("why", ALI)[0]
+                assert gate["reason"] == "mailbox_throttled" and gate["until"] == box["until"]
+                assert gate["value"] == box["why"]
+                end()
+                coldmail.start()
+            assert coldmail.stop() == 0
+            assert len(server.mails()) == 1
+            assert coldmail.count("SELECT backoff FROM mailboxes") == 2 * 60 * 1000
+
+
+def test_a_stop_that_waits_no_longer_for_the_dot_blames_no_mailbox(tmp_path):
+    with FakeSmtp(tmp_path / "smtp", rules=["on dot do silence"]) as server:
+        with Coldmail(
+            tmp_path, "stop_timeout = 300ms\n", mailbox(ALI, server.port), campaign()
+        ) as coldmail:
+            coldmail.import_leads(addresses(1))
+            coldmail.start()
+            coldmail.wait_for("SELECT count(*) FROM attempts WHERE slot = 1", 1)
+            assert coldmail.stop() == 0
+            assert coldmail.states() == {("held", "send_uncertain"): 1}
+            assert not coldmail.events("mailbox_fault")
+            assert coldmail.count("SELECT count(*) FROM mailboxes WHERE state <> 'ready'") == 0
 
 
 def test_resume_ends_what_a_server_did(tmp_path):

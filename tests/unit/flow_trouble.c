@@ -51,7 +51,25 @@ START_TEST(case_08_doubt_is_held_never_tried_again)
 	ck_assert_int_eq(t.outcome, STORE_OUTCOME_UNCERTAIN);
 	ck_assert_int_eq(t.lead, FLOW_LEAD_HOLD);
 	ck_assert_int_eq(t.reason, LEAD_REASON_SEND_UNCERTAIN);
-	ck_assert(!t.has_fault);
+}
+END_TEST
+
+START_TEST(a_loss_at_the_dot_is_the_mailboxs_trouble_but_for_our_own_stop)
+{
+	static const int errs[] = { CM_ECLOSED, CM_ETIMEDOUT, CM_EPROTO };
+	struct mail_verdict v = { .outcome = MAIL_OUTCOME_UNCERTAIN, .stage = MAIL_STAGE_DOT };
+	const struct mail_ruling r = { MAIL_CLASS_UNKNOWN, "no-answer" };
+
+	for (size_t i = 0; i < sizeof errs / sizeof *errs; i++) {
+		v.err = errs[i];
+		struct flow_trouble t = flow_trouble_of(&v, r, 1, &none, NOW);
+
+		ck_assert(t.has_fault);
+		ck_assert_int_eq(t.fault, MAILBOX_FAULT_TRANSIENT);
+		ck_assert_int_eq(t.lead, FLOW_LEAD_HOLD);
+	}
+	v.err = CM_ECANCELED;
+	ck_assert(!flow_trouble_of(&v, r, 1, &none, NOW).has_fault);
 }
 END_TEST
 
@@ -257,6 +275,7 @@ int main(void)
 	tcase_add_test(t, sent_goes_on);
 	tcase_add_test(t, case_08_doubt_is_held_never_tried_again);
 	tcase_add_test(t, case_36_an_address_of_no_use_is_its_leads_fault);
+	tcase_add_test(t, a_loss_at_the_dot_is_the_mailboxs_trouble_but_for_our_own_stop);
 	tcase_add_test(t, a_dead_address_is_suppressed);
 	tcase_add_test(t, case_36_an_unknown_no_blocks_and_suppresses_nobody);
 	tcase_add_test(t, case_37_an_address_that_takes_nothing_now_has_three_strikes);
