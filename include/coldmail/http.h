@@ -13,12 +13,14 @@ void http_done(void);
 
 struct http;
 
+#define HTTP_TIMEOUT_MS 30000
+
 /* Borrowed during http_start(). TLS certificates are always checked. */
 struct http_request {
 	const char *url; /* http:// or https:// */
 	const char *form; /* POSTed as application/x-www-form-urlencoded; NULL: GET */
 	const char *ca_pem; /* the only CAs that are trusted, as PEM; NULL: the system's */
-	int64_t timeout_ms; /* for everything; 0: 30 s */
+	int64_t timeout_ms; /* for everything; 0: HTTP_TIMEOUT_MS */
 	size_t answer_max; /* bytes; a longer answer is CM_EFULL; 0: 1 MiB */
 };
 

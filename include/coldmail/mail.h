@@ -184,6 +184,15 @@ void mail_smtp_abort(struct mail_smtp *s);
 bool mail_smtp_is_idle(const struct mail_smtp *s);
 /* true: mail_smtp_dot() was called and no verdict yet. */
 bool mail_smtp_is_past_dot(const struct mail_smtp *s);
+/* What a connection waits for, for people, and how long at most. */
+struct mail_wait {
+	const char *what; /* "the server's answer to the dot"; static */
+	const char *limit; /* "dot limit"; static */
+	int64_t limit_ms;
+	int64_t until_ms; /* boot */
+};
+/* false: it waits for nobody, or for its caller; *RET is untouched then. */
+bool mail_smtp_waits(const struct mail_smtp *s, struct mail_wait *ret);
 /* Idle: QUIT, wait at most 2 s, on_end. With a mail before its dot: as abort. Past the dot: QUIT
  * after the verdict. Between two mails (RSET): QUIT when the server answers, within 2 s. */
 void mail_smtp_quit(struct mail_smtp *s);

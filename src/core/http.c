@@ -16,7 +16,6 @@
 
 #include "multi_private.h"
 
-#define TIMEOUT_MS_DEFAULT (30 * CLOCK_SECOND_MS)
 #define ANSWER_MAX_DEFAULT ((size_t)1 << 20)
 #define USER_AGENT         "coldmail/" CM_VERSION
 
@@ -107,7 +106,7 @@ static void set_request(struct http *h, const struct http_request *r)
 	multi_set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	multi_set(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	multi_set(easy, CURLOPT_USERAGENT, USER_AGENT);
-	multi_set(easy, CURLOPT_TIMEOUT_MS, (long)(r->timeout_ms ?: TIMEOUT_MS_DEFAULT));
+	multi_set(easy, CURLOPT_TIMEOUT_MS, (long)(r->timeout_ms ?: HTTP_TIMEOUT_MS));
 	if (h->form)
 		multi_set(easy, CURLOPT_POSTFIELDS, h->form);
 	if (r->ca_pem)

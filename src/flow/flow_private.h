@@ -393,6 +393,10 @@ void flow_tests_drop(void);
 struct flow_reason flow_why_gate(
 	struct mem_arena *a, const struct mailbox_info *m, const struct mailbox_gate *gate);
 
+/* why_wait.c: value, limit and until of what S waits for; texts are in A or static. */
+void flow_why_sender_waits(
+	struct mem_arena *a, const struct flow_sender *s, struct flow_reason *ret);
+
 /* refusals.c */
 /* The outcome of IT, an attempt from S, is T. */
 struct flow_trouble;

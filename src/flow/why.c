@@ -75,14 +75,19 @@ static size_t add_mailbox(struct question *q, const char *address)
 	return last;
 }
 
-static int64_t queued_of(const struct question *q, const char *campaign)
+static int64_t in_state(const struct question *q, const char *campaign, enum lead_state state)
 {
 	int64_t n = 0;
 
 	for (size_t i = 0; i < q->n_tally; i++)
-		if (q->tally[i].state == LEAD_QUEUED && str_eq(q->tally[i].campaign, campaign))
+		if (q->tally[i].state == state && str_eq(q->tally[i].campaign, campaign))
 			n += q->tally[i].n;
 	return n;
+}
+
+static int64_t queued_of(const struct question *q, const char *campaign)
+{
+	return in_state(q, campaign, LEAD_QUEUED);
 }
 
 int64_t flow_why_unfinished(const struct question *q, const char *campaign)
@@ -118,6 +123,27 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* The last leads of D are on their way: nothing else is to be sent before they are over. */
+static bool add_under_way(struct question *q, const struct due *d, const char *subject)
+{
+	int64_t n = in_state(q, d->campaign, LEAD_IN_FLIGHT);
+	const char *mailbox;
+	struct flow_reason r;
+
+	if (!n)
+		return false;
+	mailbox = flow_why_campaign_waits(&q->arena, d->campaign, &r);
+	if (mailbox) {
+		add(q, mem_arena_printf(&q->arena, "mailbox %s", mailbox), "mailbox_gap", false,
+			r.until_ms, "%s", r.value);
+		q->v[q->n - 1].limit = r.limit;
+	} else {
+		add(q, subject, "step_not_due", false, clock_wall_ms(), "%s %s under way",
+			leads(q, n), n == 1 ? "is" : "are");
+	}
+	return true;
+}
+
 static void add_due(struct question *q, const struct due *d, const char *subject)
 {
 	int64_t n = queued_of(q, d->campaign);
@@ -130,6 +156,8 @@ static void add_due(struct question *q, const struct due *d, const char *subject
 	if (n > 0)
 		add(q, subject, "step_not_due", false, next, "%s wait%s for the next step",
 			leads(q, n), n == 1 ? "s" : "");
+	else if (add_under_way(q, d, subject))
+		return;
 	else if (next != CLOCK_NEVER_MS)
 		add(q, subject, "step_not_due", false, next, "only held leads are left");
 	else if (!queued_of(q, d->campaign))
@@ -261,6 +289,15 @@ static bool is_stray(const struct lead *l)
 	return c && *l->mailbox && !conf_has_mailbox(c, l->mailbox);
 }
 
+static void add_lead_wait(struct question *q, const char *subject)
+{
+	struct flow_reason r = { .limit = "" };
+
+	flow_why_lead_waits(&q->arena, q->lead->id, &r);
+	add(q, subject, "mailbox_gap", false, r.until_ms, "%s", r.value);
+	q->v[q->n - 1].limit = r.limit;
+}
+
 static void add_lead(struct question *q)
 {
 	const struct lead *l = q->lead;
@@ -276,7 +313,7 @@ static void add_lead(struct question *q)
 			str_is_empty(l->error) ? "" : ": ", l->error);
 		break;
 	case LEAD_IN_FLIGHT:
-		add(q, subject, "mailbox_gap", false, clock_wall_ms(), "its mail is under way");
+		add_lead_wait(q, subject);
 		break;
 	case LEAD_QUEUED:
 		if (l->due_ms > clock_wall_ms())

@@ -136,6 +136,7 @@ static void on_lead(struct store_req *r)
 	if (!r->err) {
 		q->lead = mem_arena_get(&q->arena, sizeof *q->lead);
 		*q->lead = r->u.get.lead;
+		q->lead->id = mem_arena_dup(&q->arena, q->lead->id);
 		q->lead->email = mem_arena_dup(&q->arena, q->lead->email);
 		q->lead->campaign = mem_arena_dup(&q->arena, q->lead->campaign);
 		q->lead->mailbox = mem_arena_dup(&q->arena, q->lead->mailbox);

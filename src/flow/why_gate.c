@@ -34,9 +34,8 @@ struct flow_reason flow_why_gate(
 	char ago[32];
 
 	if (str_eq(r.reason, "mailbox_gap") && r.until_ms == CLOCK_NEVER_MS) {
-		/* Its end opens the gap anew: no time to name, and nobody to ask. */
-		r.until_ms = clock_wall_ms();
-		r.value = "a mail is under way";
+		/* Its end opens the gap anew: what can be said is when it ends at the latest. */
+		flow_why_sender_waits(a, flow_sender_get(m->address), &r);
 	} else if (str_eq(r.reason, "mailbox_gap")) {
 		r.value = mem_arena_printf(a, "the last mail was %s ago",
 			str_duration(clock_wall_ms() - m->last_sent_ms, ago));

@@ -33,6 +33,11 @@ struct question {
 	size_t n, cap;
 };
 
+/* why_wait.c: value, limit and until of what a mail under way waits for. */
+void flow_why_lead_waits(struct mem_arena *a, const char *lead_id, struct flow_reason *ret);
+/* Returns the address of the mailbox that waits for its server; NULL: none does, *RET is untouched. */
+const char *flow_why_campaign_waits(
+	struct mem_arena *a, const char *campaign, struct flow_reason *ret);
 /* Leads of CAMPAIGN that are not at their end. */
 int64_t flow_why_unfinished(const struct question *q, const char *campaign);
 /* Everything Q asked for is there: tells who asked. */

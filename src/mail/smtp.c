@@ -215,6 +215,7 @@ static void open_line(struct mail_smtp *s)
 		.on_flushed = on_flushed,
 		.on_end = on_line_end,
 	};
+	s->waits_at_ms = clock_boot_ms();
 	s->line = line_open(&s->conf, &events, s);
 }
 
@@ -241,7 +242,7 @@ void mail_smtp_connect(struct mail_smtp *s)
 	s->reply = (struct mail_reply){ 0 };
 	s->is_reused = false;
 	s->mails = 0;
-	s->connect_at_ms = clock_boot_ms();
+	s->waits_at_ms = s->connect_at_ms = clock_boot_ms();
 	s->connected_at_ms = 0;
 	if (s->oauth)
 		s->ask = mail_oauth_token(s->oauth, on_token, s);

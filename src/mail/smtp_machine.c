@@ -13,6 +13,7 @@
 
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
+#include "coldmail/http.h"
 #include "coldmail/log.h"
 #include "coldmail/mem.h"
 
@@ -504,3 +505,47 @@ static const struct state_row rows[SMTP_STATE_N] = {
 	[SMTP_GONE] = { MAIL_STAGE_QUIT, LIMIT_NONE },
 };
 /* clang-format on */
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+static struct mail_wait connecting(const struct mail_smtp *s)
+{
+	struct mail_wait w = { "a connection to the server", "connect limit",
+		s->conf.connect_timeout_ms, 0 };
+
+	if (s->ask)
+		w = (struct mail_wait){ "the token server's answer", "token limit", HTTP_TIMEOUT_MS,
+			0 };
+	w.until_ms = s->waits_at_ms + w.limit_ms;
+	return w;
+}
+
+bool mail_smtp_waits(const struct mail_smtp *s, struct mail_wait *ret)
+{
+	static const char *const what[] = {
+		[MAIL_STAGE_MAIL] = "the server's answer to MAIL",
+		[MAIL_STAGE_RCPT] = "the server's answer to RCPT",
+		[MAIL_STAGE_DATA] = "the server's answer to DATA",
+		[MAIL_STAGE_BODY] = "the server to take the body",
+		[MAIL_STAGE_DOT] = "the server's answer to the dot",
+		[MAIL_STAGE_RSET] = "the server's answer to RSET",
+		[MAIL_STAGE_QUIT] = "the server's answer to QUIT",
+	};
+	static const char *const limits[] = {
+		[LIMIT_COMMAND] = "command limit",
+		[LIMIT_DATA] = "data limit",
+		[LIMIT_BLOCK] = "block limit",
+		[LIMIT_DOT] = "dot limit",
+		[LIMIT_QUIT] = "quit limit",
+	};
+	const struct state_row *row = &rows[s->state];
+
+	if (!row->waits)
+		return false;
+	if (s->state == SMTP_CONNECT)
+		*ret = connecting(s);
+	else
+		*ret = (struct mail_wait){ what[row->stage], limits[row->limit],
+			s->limit_ms[row->limit], s->timer.at_ms };
+	return true;
+}

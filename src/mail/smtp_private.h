@@ -166,9 +166,10 @@ struct mail_smtp {
 	uint64_t sent; /* line_sent() when the state was entered or the line ended */
 	int lost_err; /* why the line ended */
 	const char *lost_why; /* borrowed: during ON_LOST */
-	struct mail_verdict
-		verdict; /* in DOT_REFUSED what was said, before it is the mail's fate */
+	/* In DOT_REFUSED what was said, before it is the mail's fate. */
+	struct mail_verdict verdict;
 	struct mail_verdict end;
+	int64_t waits_at_ms; /* boot: CONNECT: since when for its line, or for a token before that */
 	/* Boot times, 0: not yet. Since the last verdict. */
 	int64_t connect_at_ms, connected_at_ms, mail_at_ms, body_at_ms, dot_at_ms, answered_at_ms;
 };

@@ -1,6 +1,22 @@
 """`why` names what binds: of one campaign the gate that opens last, of all the one that may send first."""
+import datetime
+import subprocess
+
+import pytest
+
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
+from support import wait_until
+
+# RFC 5321 4.5.3.2: the verb at which a server falls silent -> (what is waited for, the limit, minutes)
+SILENCES = {
+    "connect": ("a connection to the server", "5min (connect limit)", 5),
+    "ehlo": ("a connection to the server", "5min (connect limit)", 5),
+    "mail": ("the server's answer to MAIL", "5min (command limit)", 5),
+    "rcpt": ("the server's answer to RCPT", "5min (command limit)", 5),
+    "data": ("the server's answer to DATA", "2min (data limit)", 2),
+    "dot": ("the server's answer to the dot", "10min (dot limit)", 10),
+}
 
 
 def binding(coldmail, *subject):
@@ -86,3 +102,43 @@ def test_case_16_leads_without_a_campaign_are_named(tmp_path):
         coldmail.ctl("leads", "import", str(tmp_path / "leads.csv"))
         reason = binding(coldmail)
         assert reason["reason"] == "no_campaign" and "4 leads" in reason["value"]
+
+
+@pytest.mark.parametrize("leads", [1, 9])
+@pytest.mark.parametrize("verb", SILENCES)
+def test_a_silent_server_is_named_with_the_limit_it_has(verb, leads, tmp_path):
+    """Asked for everything, the campaign, the mailbox or the lead: what is waited for, and until when."""
+    what, limit, minutes = SILENCES[verb]
+    with FakeSmtp(tmp_path / "smtp", rules=[f"on {verb} do silence"]) as server, Coldmail(
+        tmp_path / "run", "stop_timeout = 200ms\n", mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(leads))
+        begin = datetime.datetime.now(datetime.timezone.utc)
+        coldmail.start()
+
+        wait_until(
+            lambda: any(r["value"].endswith(what) and r["binds"] for r in coldmail.ctl("why")),
+            what=f"a word about {verb}",
+        )
+        in_flight = "SELECT email FROM leads WHERE state = 'in_flight' ORDER BY due, rowid LIMIT 1"
+        lead = coldmail.rows(in_flight)[0]["email"]
+        # A mailbox that could take one more mail has no closed gate.
+        for subject in ((), ("founders",), (lead,), *(((ALI,),) if leads > 1 else ())):
+            reason = binding(coldmail, *subject)
+            assert reason["value"].endswith(f" waits for {what}") and reason["limit"] == limit
+            until = datetime.datetime.fromisoformat(reason["until"].replace("Z", "+00:00"))
+            assert abs((until - begin).total_seconds() - 60 * minutes) < 10
+            assert reason["reason"] == "mailbox_gap"
+        shown = coldmail_text(coldmail, "why")
+        assert what in shown and limit in shown and "now" not in shown.split(what)[1]
+        assert coldmail.stop() == 0
+
+
+def coldmail_text(coldmail, *command):
+    """What a person reads."""
+    return subprocess.run(
+        [coldmail.ctl_program, "-c", coldmail.conf, *command],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
