@@ -169,7 +169,8 @@ const char *lead_first_name(struct mem_arena *a, const struct lead *l);
 /* A record of a leads file: its line and its fields, or what is wrong with it. */
 struct lead_record {
 	int64_t line; /* first line of the record, from 1 */
-	const char *error; /* NULL, or what is wrong and what was expected; then vars is empty */
+	const char *error; /* NULL, or which field, what is wrong, what was expected and the remedy;
+			      then vars is empty */
 	struct lead_var *vars;
 	size_t n_vars;
 };
@@ -183,7 +184,7 @@ char *lead_column_name(const char *heading);
 /* Reads CSV (RFC 4180: quoted fields, doubled quotes, newlines in quotes; a UTF-8 BOM is dropped;
  * blank lines are skipped) from memory. The first record names the columns by lead_column_name()
  * (column_N where that has none); which of them holds the address is the caller's matter. CM_EINVAL: no usable header (*RET_WHY, owned by the
- * caller: "what, and what was expected"). DATA is borrowed until lead_reader_free(). */
+ * caller: "LINE: what, and what was expected"). DATA is borrowed until lead_reader_free(). */
 int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
 	__attribute__((warn_unused_result));
 /* The next record, borrowed until the next call; NULL at the end. A bad record (wrong number of
@@ -192,5 +193,6 @@ int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char *
 const struct lead_record *lead_reader_next(struct lead_reader *r);
 /* Bytes consumed so far: for a progress bar. */
 size_t lead_reader_offset(const struct lead_reader *r);
+int64_t lead_reader_header_line(const struct lead_reader *r);
 const char *const *lead_reader_columns(const struct lead_reader *r, size_t *ret_n);
 void lead_reader_free(struct lead_reader *r); /* NULL is accepted */

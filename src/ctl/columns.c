@@ -5,12 +5,15 @@
  */
 #include "ctl_private.h"
 
+#include <inttypes.h>
+
 #include "coldmail/err.h"
 #include "coldmail/lead.h"
 
 /* The first line of a file, for errors. */
 struct heading {
 	const char *file;
+	int64_t line;
 	const char *const *columns; /* borrowed */
 	size_t n;
 };
@@ -159,9 +162,10 @@ static int check(const struct heading *h, const struct ctl_columns *cols)
 		int first = name ? place_of((const char *const *)cols->names, i, name) : -1;
 
 		if (first >= 0) {
-			ctl_error("%s:1: columns \"%s\" and \"%s\" would both be %s: each field "
-				  "was expected once",
-				h->file, h->columns[first], h->columns[i], name);
+			ctl_error("%s:%" PRId64
+				  ": columns \"%s\" and \"%s\" would both be %s: each field "
+				  "was expected once: leave one out, or --map it to another name",
+				h->file, h->line, h->columns[first], h->columns[i], name);
 			return CM_EXIT_USAGE;
 		}
 		has_email |= str_eq(name, "email");
@@ -169,16 +173,17 @@ static int check(const struct heading *h, const struct ctl_columns *cols)
 	if (has_email)
 		return 0;
 	char *columns = list_columns(h);
-	ctl_error("%s:1: a column email was expected (or --map COLUMN=email); there are: %s",
-		h->file, columns);
+	ctl_error("%s:%" PRId64
+		  ": a column email was expected (or --map COLUMN=email); there are: %s",
+		h->file, h->line, columns);
 	free(columns);
 	return CM_EXIT_USAGE;
 }
 
-int ctl_columns_init(const struct ctl *c, const char *file, const char *const *columns, size_t n,
-	struct ctl_columns *ret)
+int ctl_columns_init(const struct ctl *c, const char *file, int64_t line,
+	const char *const *columns, size_t n, struct ctl_columns *ret)
 {
-	const struct heading h = { file, columns, n };
+	const struct heading h = { file, line, columns, n };
 	const char *map;
 	int status = 0;
 

@@ -148,7 +148,10 @@ int ctl_read_file(const char *file, struct str *ret)
 	int err = ferror(in) ? errno : ret->len >= FILE_MAX ? EFBIG : 0;
 	if (in != stdin)
 		fclose(in);
-	if (err)
+	if (err == EFBIG)
+		ctl_error("%s: more than %zu MB, expected less: split it into several files", file,
+			FILE_MAX >> 20);
+	else if (err)
 		ctl_error("%s: %s", file, strerror(err));
 	return err ? CM_EXIT_USAGE : 0;
 }

@@ -86,10 +86,11 @@ struct ctl_columns {
 	bool is_export; /* the file is one that `leads export` wrote */
 };
 
-/* As the file's first line and every --map have it. 0, or the exit status after having said what is
+/* As the file's first line, at LINE, and every --map have it. 0, or the exit status after having said what is
  * wrong. */
-int ctl_columns_init(const struct ctl *c, const char *file, const char *const *columns, size_t n,
-	struct ctl_columns *ret) __attribute__((warn_unused_result));
+int ctl_columns_init(const struct ctl *c, const char *file, int64_t line,
+	const char *const *columns, size_t n, struct ctl_columns *ret)
+	__attribute__((warn_unused_result));
 void ctl_columns_done(struct ctl_columns *cols);
 
 /* ---- client.c: asking -------------------------------------------------------------------------- */

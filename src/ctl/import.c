@@ -294,12 +294,13 @@ static int open_reader(struct import *im, const struct str *data)
 	size_t n;
 
 	if (lead_reader_new(str_z(data), data->len, &im->reader, &why)) {
-		ctl_error("%s:1: %s", im->file, why);
+		ctl_error("%s:%s", im->file, why);
 		free(why);
 		return CM_EXIT_USAGE;
 	}
 	const char *const *columns = lead_reader_columns(im->reader, &n);
-	return ctl_columns_init(im->c, im->file, columns, n, &im->columns);
+	return ctl_columns_init(
+		im->c, im->file, lead_reader_header_line(im->reader), columns, n, &im->columns);
 }
 
 static int import(const struct ctl *c)

@@ -225,7 +225,8 @@ static int import_line(struct import *im, char *line, int64_t number)
 	if (line && str_is_utf8(line, strlen(line)))
 		return import_entry(im, cJSON_CreateString(line), number);
 	if (line)
-		import_problem(im, number, line, "not UTF-8 text");
+		import_problem(im, number, line,
+			"not UTF-8 text, expected an address or a domain: save the file in UTF-8");
 	return 0;
 }
 

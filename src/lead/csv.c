@@ -20,6 +20,7 @@ struct lead_reader {
 	const char *data; /* borrowed: from the caller, until lead_reader_free() */
 	size_t n, at;
 	int64_t line; /* the line that starts at `at` */
+	int64_t header_line;
 
 	char *columns[COLUMNS_MAX]; /* owned */
 	size_t n_columns;
@@ -103,9 +104,11 @@ static const char *read_quoted(struct lead_reader *r, struct cursor *c)
 		const char *quote = memchr(c->p, '"', left < window ? left : window);
 
 		if (!quote)
-			return left < window ? "a quote that is opened here and never closed"
-					     : "a quoted field of more than 64 KB: is its closing "
-					       "quote missing?";
+			return left < window
+				       ? "a quote that is opened and never closed, expected "
+					 "another one at the end of the value"
+				       : "a quoted value of more than 64 KB, expected at most "
+					 "64 KB: is its closing quote missing?";
 		size_t n = (size_t)(quote - c->p);
 		c->line += count_lines(c->p, n);
 		str_add(&r->text, c->p, n);
@@ -127,8 +130,8 @@ static const char *read_field(struct lead_reader *r, struct cursor *c)
 			return why;
 		skip_blanks(c);
 		if (c->p < c->end && *c->p != ',' && !is_line_end(*c->p))
-			return "text behind a closing quote: inside of a quoted field a quote is "
-			       "written twice";
+			return "text behind a closing quote, expected a comma or the end of the "
+			       "line: inside of a quoted value a quote is written twice";
 		return NULL;
 	}
 	const char *start = c->p;
@@ -136,7 +139,8 @@ static const char *read_field(struct lead_reader *r, struct cursor *c)
 	while (c->p < c->end && *c->p != ',' && !is_line_end(*c->p))
 		c->p++;
 	if ((size_t)(c->p - start) > FIELD_MAX)
-		return "a field of more than 64 KB";
+		return "a value of more than 64 KB, expected at most 64 KB: shorten it, or take it "
+		       "out";
 	str_add(&r->text, start, (size_t)(c->p - start));
 	return NULL;
 }
@@ -185,25 +189,60 @@ static const char *read_fields(struct lead_reader *r, struct cursor *c)
 	}
 }
 
-/* The next record's fields into r->text. *RET_WHY: NULL, or why they cannot be used; then reading
- * goes on with the next line. */
-static void read_record(struct lead_reader *r, const char **ret_why)
+static const char *field(const struct lead_reader *r, size_t i, size_t *ret_n)
+{
+	*ret_n = r->starts[i + 1] - r->starts[i] - 1;
+	return r->text.p + r->starts[i];
+}
+
+/* For messages: field I, by its column's name where it has one; the caller owns it. */
+static char *spoken_of(const struct lead_reader *r, size_t i)
+{
+	return i < r->n_columns ? xasprintf("field %.100s", r->columns[i])
+				: xasprintf("field %zu", i + 1);
+}
+
+/* The field in hand with a NUL in it; the last one, if it is not kept. */
+static size_t find_nul(const struct lead_reader *r)
+{
+	size_t n, kept = r->n_fields < COLUMNS_MAX ? r->n_fields : COLUMNS_MAX;
+
+	for (size_t i = 0; i < kept; i++) {
+		const char *text = field(r, i, &n);
+
+		if (memchr(text, '\0', n))
+			return i;
+	}
+	return r->n_fields - 1;
+}
+
+/* The next record's fields into r->text. NULL, or why they cannot be used (owned by the caller); then
+ * reading goes on with the next line. */
+static char *read_record(struct lead_reader *r)
 {
 	struct cursor c = { r->data + r->at, r->data + r->n, r->line };
 	struct cursor retry = c;
 	const char *why = read_fields(r, &c);
+	size_t i = r->n_fields;
 
 	if (why) {
 		c = retry;
 		skip_line(&c);
 	} else {
-		if (memchr(retry.p, '\0', (size_t)(c.p - retry.p)))
-			why = "a NUL byte";
+		if (memchr(retry.p, '\0', (size_t)(c.p - retry.p))) {
+			i = find_nul(r);
+			why = "a NUL byte, expected text: take it out, or save the file as CSV in "
+			      "UTF-8";
+		}
 		skip_line_end(&c);
 	}
 	r->at = (size_t)(c.p - r->data);
 	r->line = c.line;
-	*ret_why = why;
+	if (!why)
+		return NULL;
+	char *name = spoken_of(r, i), *ret = xasprintf("%s: %s", name, why);
+	free(name);
+	return ret;
 }
 
 static bool skip_to_record(struct lead_reader *r)
@@ -214,12 +253,6 @@ static bool skip_to_record(struct lead_reader *r)
 	r->at = (size_t)(c.p - r->data);
 	r->line = c.line;
 	return r->at < r->n;
-}
-
-static const char *field(const struct lead_reader *r, size_t i, size_t *ret_n)
-{
-	*ret_n = r->starts[i + 1] - r->starts[i] - 1;
-	return r->text.p + r->starts[i];
 }
 
 /* ---- the header ------------------------------------------------------------------------------- */
@@ -270,22 +303,25 @@ static char *why_no_name(const struct lead_reader *r, size_t i)
 
 	if (!str_is_utf8(raw, n))
 		return xasprintf(
-			"column %zu is not UTF-8 text, expected a file saved as CSV in UTF-8",
-			i + 1);
+			"field %zu: not UTF-8 text, expected a file saved as CSV in UTF-8", i + 1);
 	if (r->n_fields == 1 && strpbrk(raw, ";\t"))
-		return xasprintf("columns separated by %s, expected commas",
+		return xasprintf("columns separated by %s, expected commas: save the file as CSV "
+				 "with commas",
 			strchr(raw, ';') ? "';'" : "tabs");
 	if (lead_address_canonical(raw, &address, &why))
 		return NULL;
 	free(address);
-	return xstrdup("an address, expected a first line that names the columns");
+	return xasprintf("field %zu: an address, expected a first line that names the columns: "
+			 "put one there, such as email,first_name",
+		i + 1);
 }
 
 /* Names the columns from the record in hand; NULL, or what is wrong (owned by the caller). */
 static char *name_columns(struct lead_reader *r)
 {
 	if (r->n_fields > COLUMNS_MAX)
-		return xasprintf("%zu columns, expected at most %d", r->n_fields, COLUMNS_MAX);
+		return xasprintf("%zu columns, expected at most %d: leave some out", r->n_fields,
+			COLUMNS_MAX);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		char *why = why_no_name(r, i);
 		size_t n;
@@ -294,7 +330,10 @@ static char *name_columns(struct lead_reader *r)
 			return why;
 		char *name = column_name(field(r, i, &n), i);
 		if (has_column(r, name))
-			why = xasprintf("two columns named %.100s, expected each name once", name);
+			why = xasprintf(
+				"two columns named %.100s, expected each name once: rename one, or "
+				"leave it out",
+				name);
 		if (why) {
 			free(name);
 			return why;
@@ -306,16 +345,16 @@ static char *name_columns(struct lead_reader *r)
 
 static char *read_header(struct lead_reader *r)
 {
-	const char *why = NULL;
-
 	if (r->n >= 2 && (!memcmp(r->data, "\xFF\xFE", 2) || !memcmp(r->data, "\xFE\xFF", 2)))
 		return xstrdup("UTF-16 text, expected a file saved as CSV in UTF-8");
 	if (r->n >= 3 && !memcmp(r->data, "\xEF\xBB\xBF", 3))
 		r->at = 3;
 	if (!skip_to_record(r))
-		return xstrdup("an empty file, expected a first line that names the columns");
-	read_record(r, &why);
-	return why ? xstrdup(why) : name_columns(r);
+		return xstrdup("an empty file, expected a first line that names the columns, such "
+			       "as email,first_name");
+	r->header_line = r->line;
+	char *why = read_record(r);
+	return why ? why : name_columns(r);
 }
 
 int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
@@ -324,12 +363,13 @@ int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char *
 
 	r->data = data;
 	r->n = n;
-	r->line = 1;
+	r->line = r->header_line = 1;
 	char *why = read_header(r);
 
 	if (why) {
+		*ret_why = xasprintf("%lld: %s", (long long)r->header_line, why);
+		free(why);
 		lead_reader_free(r);
-		*ret_why = why;
 		return CM_EINVAL;
 	}
 	*ret = r;
@@ -341,15 +381,22 @@ int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char *
 /* What is wrong with the fields in hand: NULL, or an error owned by the caller. */
 static char *check_fields(const struct lead_reader *r)
 {
-	if (r->n_fields != r->n_columns)
-		return xasprintf("%zu field%s, expected %zu as in the first line", r->n_fields,
-			str_plural((int64_t)r->n_fields), r->n_columns);
+	if (r->n_fields < r->n_columns)
+		return xasprintf(
+			"%zu field%s, expected %zu as in the first line: those from %.100s "
+			"on are missing, and an empty one needs its comma, too",
+			r->n_fields, str_plural((int64_t)r->n_fields), r->n_columns,
+			r->columns[r->n_fields]);
+	if (r->n_fields > r->n_columns)
+		return xasprintf("%zu fields, expected %zu as in the first line, the last being "
+				 "%.100s: a value with a comma in it is put in double quotes",
+			r->n_fields, r->n_columns, r->columns[r->n_columns - 1]);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		size_t n;
 		const char *value = field(r, i, &n);
 
 		if (!str_is_utf8(value, n))
-			return xasprintf("field %.100s is not UTF-8 text, expected a file saved as "
+			return xasprintf("field %.100s: not UTF-8 text, expected a file saved as "
 					 "CSV in UTF-8",
 				r->columns[i]);
 	}
@@ -358,14 +405,13 @@ static char *check_fields(const struct lead_reader *r)
 
 const struct lead_record *lead_reader_next(struct lead_reader *r)
 {
-	const char *why = NULL;
-
 	if (!skip_to_record(r))
 		return NULL;
 	free(r->error);
 	r->record = (struct lead_record){ .line = r->line };
-	read_record(r, &why);
-	r->error = why ? xstrdup(why) : check_fields(r);
+	r->error = read_record(r);
+	if (!r->error)
+		r->error = check_fields(r);
 	r->record.error = r->error;
 	if (r->error)
 		return &r->record;
@@ -379,6 +425,11 @@ const struct lead_record *lead_reader_next(struct lead_reader *r)
 size_t lead_reader_offset(const struct lead_reader *r)
 {
 	return r->at;
+}
+
+int64_t lead_reader_header_line(const struct lead_reader *r)
+{
+	return r->header_line;
 }
 
 const char *const *lead_reader_columns(const struct lead_reader *r, size_t *ret_n)

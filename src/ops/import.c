@@ -42,10 +42,12 @@ static bool take_email(struct row *row, const char *raw)
 	const char *why = NULL;
 
 	if (lead_is_null_like(raw))
-		return wrong(row, "no address: a value in the column email was expected");
+		return wrong(row, "field email: no address, expected one such as name@example.com");
 	if (lead_address_canonical(raw, &canonical, &why))
-		return wrong(
-			row, mem_arena_printf(row->a, "email \"%s\": %s", shown(row->a, raw), why));
+		return wrong(row, mem_arena_printf(row->a,
+					  "field email: \"%s\": %s, expected one address such as "
+					  "name@example.com",
+					  shown(row->a, raw), why));
 	row->out->email = mem_arena_dup(row->a, canonical);
 	free(canonical);
 	return true;
@@ -56,9 +58,9 @@ static bool no_campaign(struct row *row, const struct conf *conf, const char *na
 	struct str known = STR_INIT;
 
 	ops_add_campaigns(&known, conf);
-	*row->ret_why =
-		mem_arena_printf(row->a, "no campaign \"%s\" in %s: one of these was expected: %s",
-			shown(row->a, name), conf->file, str_z(&known));
+	*row->ret_why = mem_arena_printf(row->a,
+		"field campaign: no campaign \"%s\" in %s, expected one of these: %s",
+		shown(row->a, name), conf->file, str_z(&known));
 	str_done(&known);
 	return false;
 }
@@ -89,11 +91,13 @@ static bool take_var(struct row *row, const cJSON *v)
 
 	if (!*v->string || strlen(v->string) > VAR_NAME_MAX)
 		return wrong(row, mem_arena_printf(row->a,
-					  "column \"%s\": a name of 1 to %d bytes was expected",
+					  "field \"%s\": its name is empty or too long, expected 1 "
+					  "to %d bytes: rename the column",
 					  shown(row->a, v->string), VAR_NAME_MAX));
 	if (!cJSON_IsString(v) || strlen(v->valuestring) > VAR_VALUE_MAX)
 		return wrong(row, mem_arena_printf(row->a,
-					  "column \"%s\": text of at most 64 kB was expected",
+					  "field \"%s\": no text, or too much of it, expected text "
+					  "of at most 64 KB",
 					  shown(row->a, v->string)));
 	out->vars[out->n_vars++] = (struct lead_var){
 		mem_arena_dup(row->a, v->string),
@@ -108,7 +112,9 @@ static bool take_vars(struct row *row, const cJSON *vars)
 	int n = cJSON_GetArraySize(vars);
 
 	if (n > VARS_MAX)
-		return wrong(row, mem_arena_printf(row->a, "%d columns: at most %d were expected",
+		return wrong(row, mem_arena_printf(row->a,
+					  "%d fields with a value, expected at most %d: leave some "
+					  "columns out",
 					  n, VARS_MAX));
 	row->out->vars = mem_arena_get(row->a, (size_t)n * sizeof *row->out->vars);
 	cJSON_ArrayForEach(v, vars)
@@ -134,7 +140,8 @@ bool ops_import_row(struct mem_arena *a, const struct conf *conf, const char *ca
 	if (cJSON_IsNumber(line) && line->valuedouble > 0 && line->valuedouble < 1e15)
 		ret->line = (int64_t)line->valuedouble;
 	if (!cJSON_IsObject(vars))
-		return wrong(&it, "not a record: an object vars was expected");
+		return wrong(
+			&it, "not a record, expected an object vars with a text for each field");
 	if (!take_email(&it, cJSON_GetStringValue(email)))
 		return false;
 	if (!lead_is_null_like(cJSON_GetStringValue(own)))

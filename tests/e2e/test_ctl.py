@@ -271,14 +271,82 @@ def test_an_import_names_every_line_it_did_not_take(coldmail):
         (3, "duplicate"), (4, "invalid"), (5, "invalid"), (6, "invalid"), (7, "invalid"), (9, "invalid"),
         (10, "invalid"), (11, "suppressed")]
     text = {p["line"]: p["text"] for p in answer["problems"]}
-    assert "email was expected" in text[5] and "founders" in text[10] and '"nowhere"' in text[10]
+    assert "field email: no address, expected" in text[5] and "founders" in text[10] and '"nowhere"' in text[10]
     again = run(coldmail, "leads", "import", str(file), "--campaign", "founders")
     assert again.returncode == 0
     assert "0 added, 0 updated, 4 duplicate, 0 suppressed, 6 invalid" in again.stdout
-    assert re.search(rf"^{re.escape(str(file))}:5: invalid: no address", again.stdout, re.M)
+    assert re.search(rf"^{re.escape(str(file))}:5: invalid: field email: no address", again.stdout, re.M)
     assert f"{file}:3: duplicate: bob@x.example is stored already, and nothing in this row is new" in again.stdout
     assert "founders: 2 leads wait; about" in again.stdout
     assert re.search(r"^It has not been started|^Next mail: \S", again.stdout, re.M)
+
+
+# A record that cannot be taken -> the field, what is wrong, what was expected, the remedy.
+BIG = "x" * 66000
+BAD_RECORDS = {
+    "nul": (b"a@x.example,A\0da,", "note: a NUL byte, expected text: take it out"),
+    "nul in the first field": (b"a\0@x.example,,", "email: a NUL byte, expected text: take it out"),
+    "big": (f"a@x.example,,{BIG}".encode(), "other: a value of more than 64 KB, expected at most 64 KB: shorten"),
+    "big, quoted": (f'a@x.example,"{BIG}",'.encode(),
+                    "note: a quoted value of more than 64 KB, expected at most 64 KB: is its closing quote"),
+    "open": (b'a@x.example,,"open', "other: a quote that is opened and never closed, expected another one"),
+    "text behind a quote": (b'a@x.example,"A" da,', "note: text behind a closing quote, expected a comma or"),
+    "latin 1": (b"a@x.example,K\xf6ln,", "note: not UTF-8 text, expected a file saved as CSV in UTF-8"),
+    "too few": (b"a@x.example", "3 as in the first line: those from note on are missing, and an empty one"),
+    "too many": (b"a@x.example,Ada, Lovelace,", "3 as in the first line, the last being other: a value with"),
+    "no address": (b",Ada,", "email: no address, expected one such as name@example.com"),
+    "a bad address": (b"ada at x,,", 'email: "ada at x": an address without @, expected one address such as'),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS)
+def test_a_record_that_cannot_be_taken_names_its_line_its_field_and_the_remedy(coldmail, bad):
+    record, text = BAD_RECORDS[bad]
+    file = coldmail.folder / "leads.csv"
+    file.write_bytes(b"email,note,other\nfirst@x.example,,\n" + record + b"\n")
+    done = run(coldmail, "leads", "import", str(file), "--campaign", "founders")
+    assert "1 added" in done.stdout and "1 invalid" in done.stdout
+    (line,) = re.findall(r"^.*: invalid: (.*)$", done.stdout, re.M)
+    assert f"{file}:3: invalid: " in done.stdout and text in line
+    assert line.startswith("field ") or "field" in line.split(",")[0]
+
+
+# A file whose first line cannot be used -> where, what, what was expected, the remedy.
+BAD_FILES = {
+    "empty": (b"", "1: an empty file, expected a first line that names the columns, such as"),
+    "no heading": (b"a@x.example,Ada\n", "1: field 1: an address, expected a first line that names the columns"),
+    "semicolons": (b"email;name\n", "1: columns separated by ';', expected commas: save the file as"),
+    "utf-16": ("email\n".encode("utf-16"), "1: UTF-16 text, expected a file saved as CSV in UTF-8"),
+    "nul": (b"email,no\0te\n", "1: field 2: a NUL byte, expected text: take it out"),
+    "latin 1": (b"\n\nemail,K\xf6ln\n", "3: field 2: not UTF-8 text, expected a file saved as CSV in UTF-8"),
+    "twice": (b"\nemail,Name,name\n", "2: two columns named name, expected each name once: rename one"),
+    "no email": (b"\nname,mail_to\n", "2: a column email was expected (or --map COLUMN=email)"),
+    "open": (b'email,"no', "1: field 2: a quote that is opened and never closed, expected another one"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_FILES)
+def test_a_file_that_cannot_be_read_names_the_line_and_the_remedy(coldmail, bad):
+    data, text = BAD_FILES[bad]
+    file = coldmail.folder / "leads.csv"
+    file.write_bytes(data)
+    done = run(coldmail, "leads", "import", str(file), "--campaign", "founders")
+    assert done.returncode == 64 and f"{file}:{text}" in done.stderr
+
+
+def test_a_row_of_an_import_over_the_socket_names_its_field(coldmail):
+    """What no CSV file can bring."""
+    coldmail.start()
+    rows = [
+        {"line": 1, "vars": {"email": "a@x.example", "note": 7}},
+        {"line": 2, "vars": {"email": "a@x.example", "n" * 65: "x"}},
+        {"line": 3, "vars": {"email": "a@x.example", "campaign": "nowhere"}},
+        {"line": 4, "vars": 7},
+    ]
+    answer = coldmail.control().call("leads/import", rows=rows)["rows"]
+    assert [row["result"] for row in answer] == ["invalid"] * 4
+    for row, field in zip(answer, ('field "note": ', 'field "nnn', "field campaign: ", "not a record, ")):
+        assert row["text"].startswith(field) and "expected" in row["text"]
 
 
 def test_rows_that_are_stored_already_are_told_by_a_few_of_their_lines(coldmail):
@@ -360,9 +428,9 @@ def test_an_import_into_no_campaign_says_that_nobody_hears_of_it(coldmail):
 def test_twenty_problems_are_shown_and_the_rest_is_counted(coldmail):
     data = "email\n" + "bad\n" * 35
     done = run(coldmail, "leads", "import", "-", "--campaign", "founders", data=data)
-    assert done.stdout.count("invalid: email") == 20 and "and 15 more such lines" in done.stdout
+    assert done.stdout.count("invalid: field email") == 20 and "and 15 more such lines" in done.stdout
     done = run(coldmail, "--verbose", "leads", "import", "-", data=data)
-    assert done.stdout.count("invalid: email") == 35 and "more such" not in done.stdout
+    assert done.stdout.count("invalid: field email") == 35 and "more such" not in done.stdout
 
 
 def on_terminal(coldmail, *arguments, until, then=b""):

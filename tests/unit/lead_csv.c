@@ -69,32 +69,50 @@ static const struct {
 	{ "email,note\na@x.com,\"\"\"\"\n", "2:a@x.com|\"\n" },
 	/* one bad record, and those around it */
 	{ "email,note\na@x.com\nb@x.com,1,2\nc@x.com,3\n",
-		"2!1 field, expected 2 as in the first line\n"
-		"3!3 fields, expected 2 as in the first line\n4:c@x.com|3\n" },
+		"2!1 field, expected 2 as in the first line: those from note on are missing, and "
+		"an "
+		"empty one needs its comma, too\n"
+		"3!3 fields, expected 2 as in the first line, the last being note: a value with a "
+		"comma in it is put in double quotes\n4:c@x.com|3\n" },
 	{ "email,note\na@x.com,\"open\nb@x.com,1\nc@x.com,2\n",
-		"2!a quote that is opened here and never closed\n3:b@x.com|1\n4:c@x.com|2\n" },
+		"2!field note: a quote that is opened and never closed, expected another one at "
+		"the end of the value\n3:b@x.com|1\n4:c@x.com|2\n" },
 	{ "email,note\na@x.com,\"open\nb@x.com,\"x\"\nc@x.com,2\n",
-		"2!text behind a closing quote: inside of a quoted field a quote is written "
+		"2!field note: text behind a closing quote, expected a comma or the end of the "
+		"line: inside of a quoted value a quote is written "
 		"twice\n3:b@x.com|x\n4:c@x.com|2\n" },
 	{ "email,note\na@x.com,\"x\" y\nb@x.com,1\n",
-		"2!text behind a closing quote: inside of a quoted field a quote is written "
-		"twice\n3:b@x.com|1\n" },
+		"2!field note: text behind a closing quote, expected a comma or the end of the "
+		"line: inside of a quoted value a quote is written twice\n3:b@x.com|1\n" },
 	{ "email,note\na@x.com,K\xF6ln\nb@x.com,1\n",
-		"2!field note is not UTF-8 text, expected a file saved as CSV in UTF-8\n"
+		"2!field note: not UTF-8 text, expected a file saved as CSV in UTF-8\n"
 		"3:b@x.com|1\n" },
 	/* files without a usable header */
-	{ "", "header: an empty file, expected a first line that names the columns" },
-	{ "\n \n", "header: an empty file, expected a first line that names the columns" },
-	{ "a@x.com,Ada\n", "header: an address, expected a first line that names the columns" },
-	{ "email;name\n", "header: columns separated by ';', expected commas" },
-	{ "email\tname\n", "header: columns separated by tabs, expected commas" },
-	{ "\nemail,Name,name\n", "header: two columns named name, expected each name once" },
-	{ "email,\"name\n", "header: a quote that is opened here and never closed" },
+	{ "", "header: 1: an empty file, expected a first line that names the columns, such as "
+	      "email,first_name" },
+	{ "\n \n",
+		"header: 1: an empty file, expected a first line that names the columns, such as "
+		"email,first_name" },
+	{ "a@x.com,Ada\n",
+		"header: 1: field 1: an address, expected a first line that names the columns: put "
+		"one there, such as email,first_name" },
+	{ "email;name\n",
+		"header: 1: columns separated by ';', expected commas: save the file as CSV with "
+		"commas" },
+	{ "email\tname\n",
+		"header: 1: columns separated by tabs, expected commas: save the file as CSV with "
+		"commas" },
+	{ "\nemail,Name,name\n",
+		"header: 2: two columns named name, expected each name once: rename one, or leave "
+		"it out" },
+	{ "email,\"name\n",
+		"header: 1: field 2: a quote that is opened and never closed, expected another one "
+		"at the end of the value" },
 	{ "email,n\xF6te\n",
-		"header: column 2 is not UTF-8 text, expected a file saved as CSV in UTF-8" },
+		"header: 1: field 2: not UTF-8 text, expected a file saved as CSV in UTF-8" },
 	{ "\xFF\xFE"
 	  "e",
-		"header: UTF-16 text, expected a file saved as CSV in UTF-8" },
+		"header: 1: UTF-16 text, expected a file saved as CSV in UTF-8" },
 };
 
 START_TEST(reads)
@@ -108,7 +126,9 @@ START_TEST(nul_bytes)
 	static const char data[] = "email,note\na@x.com,b\0b\nb@x.com,1\n";
 	char *got = read_all(data, sizeof data - 1);
 
-	ck_assert_str_eq(got, "2!a NUL byte\n3:b@x.com|1\n");
+	ck_assert_str_eq(got,
+		"2!field note: a NUL byte, expected text: take it out, or save the file as CSV in "
+		"UTF-8\n3:b@x.com|1\n");
 	free(got);
 }
 END_TEST
@@ -144,9 +164,13 @@ START_TEST(case_01_a_huge_field_is_one_bad_record)
 		for (int i = 0; i < 100000; i++)
 			str_adds(&s, "0123456789");
 		str_adds(&s, quoted ? "\"\nb@x.com,1\n" : "\nb@x.com,1\n");
-		expect(str_z(&s), quoted ? "2!a quoted field of more than 64 KB: is its closing "
-					   "quote missing?\n3:b@x.com|1\n"
-					 : "2!a field of more than 64 KB\n3:b@x.com|1\n");
+		expect(str_z(&s),
+			quoted ? "2!field note: a quoted value of more than 64 KB, expected "
+				 "at most 64 KB: is its closing quote missing?\n"
+				 "3:b@x.com|1\n"
+			       : "2!field note: a value of more than 64 KB, expected at "
+				 "most 64 KB: shorten it, or take it out\n"
+				 "3:b@x.com|1\n");
 	}
 	str_done(&s);
 }
@@ -163,7 +187,7 @@ START_TEST(a_field_of_64_kb_is_read)
 			str_addc(&s, 'a');
 		str_adds(&s, "\"\n");
 		char *got = read_all(s.p, s.len);
-		ck_assert_msg(strncmp(got, over ? "2!a quoted" : "2:aaa", 5) == 0, "%.40s", got);
+		ck_assert_msg(strncmp(got, over ? "2!fie" : "2:aaa", 5) == 0, "%.40s", got);
 		free(got);
 	}
 	str_done(&s);
@@ -178,10 +202,11 @@ START_TEST(many_columns)
 	for (int i = 0; i < 100000; i++)
 		str_addc(&s, ',');
 	str_adds(&s, "\nb@x.com\n");
-	expect(str_z(&s),
-		"2:a@x.com\n3!100001 fields, expected 1 as in the first line\n4:b@x.com\n");
+	expect(str_z(&s), "2:a@x.com\n3!100001 fields, expected 1 as in the first line, the last "
+			  "being email: a "
+			  "value with a comma in it is put in double quotes\n4:b@x.com\n");
 	expect(str_z(&s) + strlen("email\na@x.com\n"),
-		"header: 100001 columns, expected at most 500");
+		"header: 1: 100001 columns, expected at most 500: leave some out");
 	str_done(&s);
 }
 END_TEST
