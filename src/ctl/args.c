@@ -293,6 +293,15 @@ static int check_arguments(const struct ctl *c)
 	return 0;
 }
 
+/* Wherever it stands: what is wrong before it is told as JSON, too. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && !str_eq(argv[i], "--"); i++)
+		if (str_eq(argv[i], "--json"))
+			return true;
+	return false;
+}
+
 int ctl_parse(int argc, char **argv, struct ctl *ret)
 {
 	bool only_words = false;
@@ -316,6 +325,8 @@ int ctl_parse(int argc, char **argv, struct ctl *ret)
 			err = misused(
 				"unknown option %s; -c, -h or one with two dashes was expected", a);
 	}
+	if (err)
+		ret->json = wants_json(argc, argv);
 	return err ? err : check_arguments(ret);
 }
 

@@ -125,11 +125,15 @@ int ctl_confirm(const struct ctl *c, const char *question)
 		ctl_error("%s There is no terminal to answer on: --yes was expected", question);
 		return CM_EXIT_USAGE;
 	}
-	printf("%s [y/N] ", question);
+	/* With --json standard output is for the answer alone. */
+	fprintf(c->json ? stderr : stdout, "%s [y/N] ", question);
 	fflush(stdout);
 	if (fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y'))
 		return 0;
-	puts("Nothing was done.");
+	if (c->json)
+		ctl_error("nothing was done");
+	else
+		puts("Nothing was done.");
 	return CM_EXIT_NO;
 }
 

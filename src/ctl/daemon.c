@@ -130,6 +130,11 @@ static int status_(const struct ctl *c)
 
 	if (!ctl_option(c, "watch"))
 		return show_status(c);
+	if (c->json) {
+		ctl_error("status: --watch goes on for ever and --json is one object: one of them "
+			  "was expected");
+		return CM_EXIT_USAGE;
+	}
 	do {
 		if (isatty(STDOUT_FILENO))
 			fputs("\033[H\033[J", stdout);

@@ -357,22 +357,13 @@ static void export_heading(const struct extras *e)
 	putchar('\n');
 }
 
-static void export_json(const cJSON *lead, void *arg)
-{
-	char *line = cJSON_PrintUnformatted(lead);
-
-	(void)arg;
-	puts(line);
-	free(line);
-}
-
 static int export(const struct ctl *c)
 {
 	struct extras e = { 0 };
 	int status;
 
 	if (c->json)
-		return for_each_lead(c, export_json, NULL);
+		return list(c);
 	status = for_each_lead(c, collect_extras, &e);
 	if (!status) {
 		export_heading(&e);
@@ -403,7 +394,7 @@ const struct ctl_command ctl_commands_leads[] = {
 		{ { "because", "WHY",
 			"replied, opted-out or bounced; the last two also suppress" } },
 		NULL },
-	{ "leads export", "", 0, 0, "leads as CSV (--json: one object a line)", export, 0,
-		{ FILTERS }, NULL },
+	{ "leads export", "", 0, 0, "leads as CSV (--json: as leads list)", export, 0, { FILTERS },
+		NULL },
 	{ 0 },
 };

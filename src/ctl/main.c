@@ -14,7 +14,10 @@
 static int run(const struct ctl *c)
 {
 	if (c->version) {
-		puts("coldmailctl " CM_VERSION);
+		if (c->json)
+			ctl_print_json(ctl_new("coldmailctl", CM_VERSION));
+		else
+			puts("coldmailctl " CM_VERSION);
 		return CM_EXIT_OK;
 	}
 	if (c->help || !c->command) {

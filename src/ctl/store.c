@@ -102,21 +102,22 @@ static const char *plural(int64_t n)
 	return n == 1 ? "" : "s";
 }
 
-static void print_doubt(const cJSON *answer)
+static void print_doubt(FILE *out, const cJSON *answer)
 {
 	int64_t steps = ctl_whole(answer, "steps"), leads = ctl_whole(answer, "leads");
 	const char *since = ctl_text(answer, "since");
 	struct str when = STR_INIT;
 
 	ctl_add_time(&when, since, "");
-	printf("This store is taken for a copy: %s.\n", ctl_text(answer, "restored"));
+	fprintf(out, "This store is taken for a copy: %s.\n", ctl_text(answer, "restored"));
 	if (steps)
-		printf("%" PRId64 " step%s of %" PRId64
-		       " lead%s may have been mailed elsewhere since %s.\n",
+		fprintf(out,
+			"%" PRId64 " step%s of %" PRId64
+			" lead%s may have been mailed elsewhere since %s.\n",
 			steps, plural(steps), leads, plural(leads),
 			*since ? str_z(&when) : "the copy was made");
 	else
-		puts("No step is in doubt.");
+		fputs("No step is in doubt.\n", out);
 	str_done(&when);
 }
 
@@ -127,11 +128,11 @@ static int show_doubt(const struct ctl *c)
 
 	if (status)
 		return status;
-	if (c->json) {
+	if (c->json && c->dry_run) {
 		ctl_print_json(answer);
 		return CM_EXIT_OK;
 	}
-	print_doubt(answer);
+	print_doubt(c->json ? stderr : stdout, answer); /* before a question */
 	cJSON_Delete(answer);
 	return CM_EXIT_OK;
 }
@@ -141,7 +142,7 @@ static void print_takeover(const struct ctl *c, const cJSON *answer)
 	int64_t steps = ctl_whole(answer, "steps");
 
 	if (c->yes)
-		print_doubt(answer);
+		print_doubt(stdout, answer);
 	puts("This store sends from here on.");
 	if (steps)
 		printf("%" PRId64 " step%s uncertain; to settle them: coldmailctl sends --outcome "

@@ -144,24 +144,41 @@ static int list(const struct ctl *c)
 
 struct export
 {
-	FILE *out;
+	FILE *out; /* NULL: as JSON */
 	char now[CLOCK_STAMP];
+	int64_t n;
 };
 
 /* What has ended is not handed on. */
 static void export_row(const cJSON *s, void *arg)
 {
-	const struct export *e = arg;
+	struct export *e = arg;
 	const char *until = ctl_text(s, "until");
 
 	if (*until && strcmp(until, e->now) <= 0)
 		return;
+	e->n++;
+	if (!e->out) {
+		ctl_array_add(s);
+		return;
+	}
 	for (size_t i = 0; ctl_suppress_columns[i].name; i++)
 		ctl_write_csv(e->out, ctl_text(s, ctl_suppress_columns[i].key), !i);
 	fputc('\n', e->out);
 }
 
-static int export_to(const struct ctl *c, FILE *out)
+static int export_json(const struct ctl *c)
+{
+	struct export e = { .out = NULL };
+
+	clock_stamp(clock_log_wall_ms(), e.now);
+	ctl_array_begin();
+	int status = for_each(c, export_row, &e);
+	ctl_array_end(status);
+	return status;
+}
+
+static int export_to(const struct ctl *c, FILE *out, int64_t *ret_n)
 {
 	struct export e = { .out = out };
 
@@ -169,7 +186,9 @@ static int export_to(const struct ctl *c, FILE *out)
 	for (size_t i = 0; ctl_suppress_columns[i].name; i++)
 		ctl_write_csv(out, ctl_suppress_columns[i].name, !i);
 	fputc('\n', out);
-	return for_each(c, export_row, &e);
+	int status = for_each(c, export_row, &e);
+	*ret_n = e.n;
+	return status;
 }
 
 /* Addresses of people who want to be left alone: for the owner's eyes, and over no file of his. */
@@ -182,21 +201,30 @@ static int export_file(const struct ctl *c, const char *file)
 		ctl_error("%s: %s", file, strerror(errno));
 		return CM_EXIT_NO;
 	}
-	int status = export_to(c, out);
+	int64_t n = 0;
+	int status = export_to(c, out, &n);
 	if (fclose(out) && !status) {
 		ctl_error("%s: %s", file, strerror(errno));
 		status = CM_EXIT_NO;
 	}
 	if (status)
 		unlink(file);
+	if (!status && c->json) {
+		cJSON *o = ctl_new("path", file);
+
+		cJSON_AddNumberToObject(o, "written", (double)n);
+		ctl_print_json(o);
+	}
 	return status;
 }
 
 static int export(const struct ctl *c)
 {
+	int64_t n;
+
 	if (c->n_args)
 		return export_file(c, c->args[0]);
-	return c->json ? list(c) : export_to(c, stdout);
+	return c->json ? export_json(c) : export_to(c, stdout, &n);
 }
 
 #define REASON                                                                                     \
