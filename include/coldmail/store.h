@@ -580,8 +580,10 @@ struct store_req {
 			const char *kept; /* answer: what the store that was there is called now */
 		} restore;
 		struct
-		{ /* BACKUP: a consistent copy at PATH, mode 0600, fsynced; CM_EEXIST: PATH exists */
+		{ /* BACKUP: a consistent copy at PATH, mode 0600, fsynced; CM_EEXIST: PATH exists;
+		            CM_EINVAL: it is one of the store's own files */
 			const char *path;
+			bool dry_run; /* could it be? */
 			int64_t bytes;
 			void *state; /* the backend's, between slices */
 		} backup;

@@ -23,7 +23,8 @@ static void on_backup(struct store_req *r)
 	}
 	cJSON *out = cJSON_CreateObject();
 	cJSON_AddStringToObject(out, "path", r->u.backup.path);
-	ops_json_whole(out, "bytes", r->u.backup.bytes);
+	if (!r->u.backup.dry_run)
+		ops_json_whole(out, "bytes", r->u.backup.bytes);
 	ops_reply(c, out);
 }
 
@@ -35,15 +36,9 @@ static void backup(struct ops_call *c)
 		ops_fail(c, CM_EXIT_USAGE, "backup: an absolute path was expected");
 		return;
 	}
-	if (c->dry_run) {
-		cJSON *out = cJSON_CreateObject();
-
-		cJSON_AddStringToObject(out, "path", path);
-		ops_reply(c, out);
-		return;
-	}
 	struct store_req *r = store_req_new(STORE_BACKUP, on_backup, c->id, NULL);
 	r->u.backup.path = mem_arena_dup(&r->arena, path);
+	r->u.backup.dry_run = c->dry_run;
 	store_send(r);
 }
 

@@ -210,16 +210,35 @@ static bool finish(struct store_req *r, struct copy *c)
 	return true;
 }
 
+/* No copy takes the place of what the store lives on, neither when it is whole nor in the making. */
+static int check_place(struct store_req *r, const char *path)
+{
+	const char *to = r->u.backup.path, *tmp = mem_arena_printf(&r->arena, "%s.tmp", to);
+	const char *what = store_own(&r->arena, path, to);
+
+	if (what)
+		return store_refuse(r, CM_EINVAL,
+			mem_arena_printf(&r->arena,
+				"this is %s, expected another file: choose another name", what));
+	what = store_own(&r->arena, path, tmp);
+	if (what)
+		return store_refuse(r, CM_EINVAL,
+			mem_arena_printf(&r->arena,
+				"until it is whole it would be %s, and this is %s: choose another "
+				"name",
+				tmp, what));
+	return exists(to) ? store_refuse(r, CM_EEXIST, "there is such a file already") : CM_OK;
+}
+
 bool store_slice_backup(const char *path, struct store_req *r)
 {
 	int64_t until_us = clock_raw_us() + STORE_SLICE_US;
 	struct copy *c = r->u.backup.state;
 
 	if (!c) {
-		if (exists(r->u.backup.path)) {
-			r->err = store_refuse(r, CM_EEXIST, "there is such a file already");
+		r->err = check_place(r, path);
+		if (r->err || r->u.backup.dry_run)
 			return true;
-		}
 		c = copy_start(path, r->u.backup.path);
 		r->u.backup.state = c;
 	}

@@ -160,6 +160,10 @@ void store_place_done(struct store_place *p); /* SQLite has closed it */
 /* errno while DOING something with PATH is R's answer. Returns it. */
 int store_refuse_os(struct store_req *r, const char *doing, const char *path);
 
+/* What FILE is of the store at PATH ("the store's lock"; static), by whatever path or link it is named,
+ * be it there or not; NULL: nothing. A is for its own use. (sqlite_own.c) */
+const char *store_own(struct mem_arena *a, const char *path, const char *file);
+
 /* ---- schema, keys (sqlite_schema.c) ----------------------------------------------------------- */
 
 /* One step brings the schema from version index to index + 1. */

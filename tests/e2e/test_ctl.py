@@ -766,6 +766,64 @@ def test_a_backup_is_whole_and_never_overwrites(coldmail):
     assert len(coldmail.ctl("leads", "list")) == 3
 
 
+OWN_FILES = ["", "-journal", "-wal", "-shm", ".lock", ".seal", ".seal.tmp", ".restore"]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_backup_takes_the_place_of_nothing_that_the_store_lives_on(tmp_path, running):
+    """By whatever way it is named: links to the directory, to the file, and the file by another path."""
+    with Coldmail(tmp_path / "run", mailbox(ALI, 1), campaign()) as coldmail:
+        real, linked = tmp_path / "real", tmp_path / "linked"
+        real.mkdir()
+        linked.symlink_to(real)
+        (tmp_path / "aside").mkdir()
+        (tmp_path / "aside" / "store.db").symlink_to(real / "store.db")
+        coldmail.store = real / "store.db"
+        coldmail.configure(mailbox(ALI, 1), campaign())
+        coldmail.import_leads(addresses(3))
+        if running:
+            coldmail.start()
+        before = sorted(p.name for p in real.iterdir())
+        names = [*(f"store.db{suffix}" for suffix in OWN_FILES), "machine-id", "oauth.ali@send.example"]
+        for folder in (real, linked, real / ".." / "real"):
+            for name in names:
+                for more in ([], ["--dry-run"]):
+                    done = coldmail.ctl("backup", f"{folder}/{name}", *more, status=None)
+                    assert done.returncode == 1, (name, done)
+                    assert f"{folder}/{name}: this is " in done.stderr
+                    assert "choose another name" in done.stderr
+        if running:
+            for suffix in ("", "-wal", ".lock"):
+                link = tmp_path / f"link{suffix}"
+                os.link(f"{coldmail.store}{suffix}", link)
+                (tmp_path / f"symlink{suffix}").symlink_to(f"{coldmail.store}{suffix}")
+                for path in (link, tmp_path / f"symlink{suffix}"):
+                    done = coldmail.ctl("backup", str(path), status=None)
+                    assert done.returncode == 1 and ": this is " in done.stderr
+        assert not running or sorted(p.name for p in real.iterdir()) == before
+        # The store by the name of a link: SQLite's files are where the link leads.
+        if not running:
+            coldmail.store = tmp_path / "aside" / "store.db"
+            coldmail.configure(mailbox(ALI, 1), campaign())
+            done = coldmail.ctl("backup", f"{real}/store.db-journal", status=None)
+            assert done.returncode == 1 and "this is SQLite's journal" in done.stderr
+        assert coldmail.ctl("backup", f"{real}/store.db-backup")["bytes"] > 0
+        assert len(coldmail.ctl("leads", "list")) == 3
+
+
+def test_a_backup_in_the_making_is_not_the_store_either(tmp_path):
+    """A copy of STORE that is called STORE.tmp until it is whole."""
+    with Coldmail(tmp_path / "run", mailbox(ALI, 1), campaign()) as coldmail:
+        coldmail.store = coldmail.folder / "store.tmp"
+        coldmail.configure(mailbox(ALI, 1), campaign())
+        coldmail.import_leads(addresses(3))
+        coldmail.start()
+        done = coldmail.ctl("backup", str(coldmail.folder / "store"), status=None)
+        assert done.returncode == 1 and "this is the store itself: choose another name" in done.stderr
+        assert coldmail.stop() == 0
+        assert coldmail.count("SELECT count(*) FROM leads") == 3
+
+
 # ---- status and why --------------------------------------------------------------------------------------
 
 def test_status_has_the_shape_of_health(coldmail, server):
