@@ -4,10 +4,11 @@
  * waits for it and nothing moves under it.
  * Runs on: lane 0, between groups.
  * With FIX, repairs what is derived, on the state of now: the projections of attempts in emails, of
- * emails in leads, and the tally (by the difference, which is right whatever happened meanwhile).
+ * emails in leads, and the tally (by the difference, which is right whatever happened meanwhile; a
+ * number that is none is counted anew). Fields of a wrong type: sqlite_fields.c.
  * Never changes an attempt: what no try says is a finding for people.
  */
-#include "store_sqlite.h"
+#include "sqlite_audit.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,43 +17,11 @@
 #include "coldmail/err.h"
 
 #define FINDINGS_MAX 1000
-#define PAGE         128
 
 /* How long a try may be open after its lead was stopped: its sender is about to end it. */
 #define OPEN_GRACE_MS CLOCK_HOUR_MS
 
-struct fix {
-	enum { FIX_EMAIL, FIX_STATUS, FIX_LEAD, FIX_TALLY } what;
-	const char *key; /* or lead id */
-	const char *lead_id, *person;
-	enum store_outcome outcome;
-	struct store_tally_key {
-		const char *campaign, *state, *reason;
-	} tally;
-	int64_t n;
-};
-
-struct count {
-	struct store_tally_key key;
-	int64_t n;
-};
-
-struct audit {
-	struct store_db snap; /* the state that is looked at */
-	struct store_db *writer; /* borrowed: from the lane, during a slice */
-	struct store_req *r; /* borrowed: during a slice */
-	struct mem_arena page; /* what is read; ends with the page */
-	struct mem_arena arena; /* what has to last */
-	size_t part;
-	int64_t row; /* where the part is: an id may be anything, and stand still */
-	struct count *counts;
-	size_t n_counts;
-	int64_t n_first, n_reached;
-	struct fix *fixes; /* of this page, in its arena */
-	size_t n_fixes;
-};
-
-static void find(struct audit *a, const char *line)
+void store_audit_find(struct audit *a, const char *line)
 {
 	if (a->r->u.audit.n_findings == FINDINGS_MAX)
 		return;
@@ -60,9 +29,8 @@ static void find(struct audit *a, const char *line)
 		a->r->u.audit.n_findings, sizeof *a->r->u.audit.findings);
 	a->r->u.audit.findings[a->r->u.audit.n_findings++] = line;
 }
-#define FIND(a, ...) find((a), mem_arena_printf(&(a)->r->arena, __VA_ARGS__))
 
-static void add_fix(struct audit *a, struct fix fix)
+void store_audit_fix(struct audit *a, struct fix fix)
 {
 	if (!a->r->u.audit.fix)
 		return;
@@ -102,17 +70,18 @@ static void check_email(struct audit *a, const struct email *e)
 	if (by_tries && (by_tries != outcome || !is_known || state != STORE_EMAIL_DONE)) {
 		FIND(a, "emails %s: %s %s, but its try was %s", e->key, e->state, e->outcome,
 			store_outcome_name(by_tries));
-		add_fix(a, (struct fix){ .what = FIX_EMAIL,
-				   .key = e->key,
-				   .lead_id = e->lead_id,
-				   .person = e->person,
-				   .outcome = by_tries });
+		store_audit_fix(a, (struct fix){ .what = FIX_EMAIL,
+					   .key = e->key,
+					   .lead_id = e->lead_id,
+					   .person = e->person,
+					   .outcome = by_tries });
 	} else if (!by_tries && str_eq(store_status_of(outcome), "sent")) {
 		FIND(a, "emails %s: %s, but no try says so", e->key, e->outcome);
 	} else if (!str_eq(e->status, store_status_of(outcome))) {
 		FIND(a, "emails %s: status is \"%s\", its outcome implies %s", e->key, e->status,
 			store_status_of(outcome));
-		add_fix(a, (struct fix){ .what = FIX_STATUS, .key = e->key, .outcome = outcome });
+		store_audit_fix(
+			a, (struct fix){ .what = FIX_STATUS, .key = e->key, .outcome = outcome });
 	}
 }
 
@@ -120,7 +89,7 @@ static void check_email(struct audit *a, const struct email *e)
 static bool look_at_emails(struct audit *a)
 {
 	sqlite3_stmt *st =
-		store_db_find(&a->snap, STORE_SQL_AUDIT_EMAILS, SQL_I(a->row), SQL_I(PAGE));
+		store_db_find(&a->snap, STORE_SQL_AUDIT_EMAILS, SQL_I(a->row), SQL_I(AUDIT_PAGE));
 
 	if (!st)
 		return false;
@@ -185,7 +154,7 @@ static void check_try(struct audit *a, const struct attempt *t)
 static bool look_at_attempts(struct audit *a)
 {
 	sqlite3_stmt *st =
-		store_db_find(&a->snap, STORE_SQL_AUDIT_ATTEMPTS, SQL_I(a->row), SQL_I(PAGE));
+		store_db_find(&a->snap, STORE_SQL_AUDIT_ATTEMPTS, SQL_I(a->row), SQL_I(AUDIT_PAGE));
 
 	if (!st)
 		return false;
@@ -253,7 +222,7 @@ static void check_lead(struct audit *a, const struct audited_lead *l)
 		return;
 	FIND(a, "leads %s: %s, %" PRId64 " sent; the ledger implies %s, %" PRId64 " sent", l->email,
 		l->status, l->n_sent, status, l->ledger_n);
-	add_fix(a, (struct fix){ .what = FIX_LEAD, .lead_id = l->id, .person = l->person });
+	store_audit_fix(a, (struct fix){ .what = FIX_LEAD, .lead_id = l->id, .person = l->person });
 }
 
 static bool is_reached(const char *status)
@@ -265,7 +234,7 @@ static bool is_reached(const char *status)
 static bool look_at_leads(struct audit *a)
 {
 	sqlite3_stmt *st =
-		store_db_find(&a->snap, STORE_SQL_AUDIT_LEADS, SQL_I(a->row), SQL_I(PAGE));
+		store_db_find(&a->snap, STORE_SQL_AUDIT_LEADS, SQL_I(a->row), SQL_I(AUDIT_PAGE));
 
 	if (!st)
 		return false;
@@ -287,9 +256,21 @@ static bool look_at_leads(struct audit *a)
 		a->r->u.audit.checked_leads++;
 		a->n_reached += is_reached(l.status);
 		count(a, l.key, 1);
-		check_lead(a, &l);
+		if (*l.person) /* else the ledger cannot be asked, and that has been told */
+			check_lead(a, &l);
 	}
 	return true;
+}
+
+/* What the tally says there is no number, and is counted anew (sqlite_fields.c). */
+static void leave_out(struct audit *a, struct store_tally_key key)
+{
+	count(a, key, 0);
+	for (size_t i = 0; i < a->n_counts; i++)
+		if (str_eq(a->counts[i].key.campaign, key.campaign) &&
+			str_eq(a->counts[i].key.state, key.state) &&
+			str_eq(a->counts[i].key.reason, key.reason))
+			a->counts[i].n = 0;
 }
 
 /* The tally is taken off the recount: what is left over is wrong. Done in one page. */
@@ -303,7 +284,10 @@ static bool look_at_tally(struct audit *a)
 
 		key.state = store_row_text(&row);
 		key.reason = store_row_text(&row);
-		count(a, key, -store_row_int(&row, 0));
+		if (store_audit_is_count(st, row.col))
+			count(a, key, -store_row_int(&row, 0));
+		else
+			leave_out(a, key);
 	}
 	for (size_t i = 0; i < a->n_counts; i++) {
 		const struct count *c = &a->counts[i];
@@ -312,7 +296,7 @@ static bool look_at_tally(struct audit *a)
 			continue;
 		FIND(a, "tally %s/%s/%s: off by %" PRId64, c->key.campaign, c->key.state,
 			c->key.reason, -c->n);
-		add_fix(a, (struct fix){ .what = FIX_TALLY, .tally = c->key, .n = c->n });
+		store_audit_fix(a, (struct fix){ .what = FIX_TALLY, .tally = c->key, .n = c->n });
 	}
 	return false;
 }
@@ -339,7 +323,8 @@ static void apply(struct audit *a, const struct fix *f)
 			SQL_T(store_email_name(STORE_EMAIL_DONE)),
 			SQL_T(store_outcome_name(f->outcome)), SQL_T(store_status_of(f->outcome)),
 			SQL_I(a->r->now_ms));
-		store_lead_recount(db, f->lead_id, f->person);
+		if (*f->person)
+			store_lead_recount(db, f->lead_id, f->person);
 		break;
 	case FIX_STATUS:
 		store_db_run(db, STORE_SQL_FIX_STATUS, SQL_T(f->key),
@@ -351,6 +336,9 @@ static void apply(struct audit *a, const struct fix *f)
 	case FIX_TALLY:
 		store_db_run(db, STORE_SQL_FIX_TALLY, SQL_T(f->tally.campaign),
 			SQL_T(f->tally.state), SQL_T(f->tally.reason), SQL_I(f->n));
+		break;
+	case FIX_FIELD:
+		store_field_fix(db, f);
 		break;
 	}
 }
@@ -372,8 +360,9 @@ static void apply_all(struct audit *a)
 
 /* ---- AUDIT ------------------------------------------------------------------------------------- */
 
-static bool (*const parts[])(struct audit *a) = { look_at_emails, look_at_attempts, look_at_leads,
-	look_at_tally, look_at_totals };
+static bool (*const parts[])(struct audit *a) = { store_field_emails, store_field_attempts,
+	store_field_leads, store_field_suppressions, store_field_small, look_at_emails,
+	look_at_attempts, look_at_leads, look_at_tally, look_at_totals };
 #define N_PARTS (sizeof parts / sizeof *parts)
 
 static struct audit *begin(const char *path, struct store_req *r)

@@ -258,6 +258,8 @@ static int release(struct store_db *db, struct store_req *r, const struct lead *
 			r, CM_EBUSY, "a mail to it is under way: try again when that has ended");
 	if (l->state == LEAD_HELD || l->state == LEAD_ENDED)
 		store_lead_move(db, l->id, &to, NULL, NULL);
+	/* What is due at no time that there is would stay where it was. */
+	store_db_run(db, STORE_SQL_LEAD_REDUE, SQL_T(l->id), SQL_I(r->now_ms));
 	return CM_OK;
 }
 

@@ -133,6 +133,8 @@
 	X(STRAYS, SEEK, "SELECT rowid, due, _id FROM leads WHERE state = 'queued' AND stage ="      \
 		" 'send' AND campaign = ?1 AND mailbox = ?2 AND (due, rowid) > (?3, ?4) ORDER BY"  \
 		" due, rowid LIMIT ?5")                                                            \
+	X(LEAD_REDUE, SEEK, "UPDATE leads SET due = ?2 WHERE _id = ?1 AND (typeof(due) <>"         \
+		" 'integer' OR due NOT BETWEEN 0 AND 253402300799999)")                            \
 	X(LEAD_UNBIND, SEEK, "UPDATE leads SET mailbox = '' WHERE rowid = ?1")                     \
 	X(LEAD_LIST, PAGE, "SELECT " STORE_LEAD_READ " FROM leads WHERE email > ?1 AND (?2 IS"     \
 		" NULL OR campaign = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR"        \
@@ -318,6 +320,33 @@
 		" coalesce(sent_at, ?5) WHERE key = ?1")                                           \
 	X(FIX_STATUS, SEEK, "UPDATE emails SET status = ?2 WHERE key = ?1")                        \
 	X(FIX_TALLY, NONE, "INSERT INTO tally (campaign, state, reason, n) VALUES (?1, ?2, ?3,"    \
-		" ?4) ON CONFLICT (campaign, state, reason) DO UPDATE SET n = n + excluded.n")
+		" ?4) ON CONFLICT (campaign, state, reason) DO UPDATE SET n = n + excluded.n")     \
+                                                                                                   \
+	/* audit, the fields */                                                                    \
+	X(FIELDS_LEADS, PAGE, "SELECT rowid, * FROM leads WHERE rowid > ?1 ORDER BY rowid LIMIT"   \
+		" ?2")                                                                             \
+	X(FIELDS_EMAILS, PAGE, "SELECT rowid, * FROM emails WHERE rowid > ?1 ORDER BY rowid"       \
+		" LIMIT ?2")                                                                       \
+	X(FIELDS_ATTEMPTS, PAGE, "SELECT rowid, * FROM attempts WHERE rowid > ?1 ORDER BY rowid"   \
+		" LIMIT ?2")                                                                       \
+	X(FIELDS_SUPPRESSIONS, PAGE, "SELECT * FROM do_not_contact WHERE pattern > iif(?3,"        \
+		" CAST(?1 AS TEXT), ?1) ORDER BY pattern LIMIT ?2")                                \
+	X(FIELDS_MAILBOXES, SMALL, "SELECT * FROM mailboxes")                                      \
+	X(FIELDS_TALLY, SMALL, "SELECT campaign || '/' || state || '/' || reason AS name, *"       \
+		" FROM tally")                                                                     \
+	X(FIELDS_TEST_SLOTS, SMALL, "SELECT * FROM test_slots")                                    \
+	X(FIX_PERSON, SEEK, "UPDATE leads SET person = ?2 WHERE rowid = ?1")                       \
+	X(FIX_EMAIL_KEY, SEEK, "UPDATE emails SET campaign_id = ?2, person = ?3, step = ?4 WHERE"  \
+		" rowid = ?1")                                                                     \
+	X(FIX_SENT_AT, SEEK, "UPDATE emails SET sent_at = (SELECT max(coalesce(a.ended_at, a.at))" \
+		" FROM attempts a WHERE " STORE_ATTEMPTS_OF("a.", "emails.key") " AND a.key ="     \
+		" emails.key AND a.slot = 0 AND a.state IN ('sent', 'uncertain')) WHERE rowid ="   \
+		" ?1")                                                                             \
+	X(FIX_TRY, SEEK, "UPDATE attempts SET key = ?2, n = ?3, slot = ?4, person = coalesce(?5,"  \
+		" person) WHERE rowid = ?1")                                                       \
+	X(FIX_COUNT, SMALL, "UPDATE tally SET n = (SELECT count(*) FROM leads counted_anew WHERE"  \
+		" coalesce(campaign, '') = tally.campaign AND coalesce(state, '') = tally.state"   \
+		" AND coalesce(reason, '') = tally.reason) WHERE typeof(n) <> 'integer' OR n NOT"  \
+		" BETWEEN 0 AND 9007199254740992")
 
 /* clang-format on */

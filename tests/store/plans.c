@@ -11,7 +11,8 @@ static bool is_small(const char *line)
 {
 	static const char *const small[] = { "SCAN CONSTANT ROW", "INDEX attempts_open",
 		"INDEX attempts_uncertain", "INDEX leads_in_flight", "INDEX leads_odd",
-		"SCAN tally", "SCAN controls", "SCAN mailboxes" };
+		"SCAN tally", "SCAN controls", "SCAN mailboxes", "SCAN test_slots",
+		"SCAN counted_anew" /* the repair of a row that is damaged */ };
 
 	for (size_t i = 0; i < sizeof small / sizeof *small; i++)
 		if (strstr(line, small[i]))
