@@ -42,8 +42,11 @@ class Page:
     def __init__(self, port):
         self.port = port
 
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
     def ask(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self.connect()
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

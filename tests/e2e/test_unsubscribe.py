@@ -4,7 +4,6 @@ import email
 import email.policy
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -16,7 +15,7 @@ import pytest
 import oracle
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
-from support import REPOSITORY, free_port, missing, wait_until
+from support import free_port, wait_until
 from unsubscribe import FORM, ONE_CLICK, Page, URL, sections, token_of, with_page
 
 TOO_LATE = "on its way already"
@@ -450,62 +449,6 @@ def test_requests_that_wait_when_the_daemon_stops_are_answered(coldmail):
         thread.join(30)
     assert len(answers) == 8 and set(answers) <= {200, 503}
     assert 200 not in answers or suppressions(coldmail)
-
-
-NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {snippet}
-    }}
-}}
-"""
-
-
-def documented(kind):
-    """A snippet of docs/unsubscribe.md."""
-    text = (REPOSITORY / "docs/unsubscribe.md").read_text()
-    return re.search(f"```{kind}\n(.*?)```", text, re.DOTALL)[1]
-
-
-def test_nginx_in_front_as_documented(coldmail, tmp_path):
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin") or missing("nginx")
-    write_to(coldmail, "ada@take.example")
-    port, folder = free_port(), tmp_path / "nginx"
-    folder.mkdir()
-    snippet = documented("nginx").replace("127.0.0.1:8081", f"127.0.0.1:{coldmail.page.port}")
-    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, snippet=snippet))
-    with open(folder / "out", "wb") as out:
-        nginx = subprocess.Popen(
-            [program, "-c", folder / "conf", "-p", folder, "-e", folder / "error.log"],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    try:
-        wait_until(lambda: accepts(port) or nginx.poll() is not None, what="nginx")
-        assert nginx.poll() is None, (folder / "out").read_text()
-        page, token = Page(port), token_of(coldmail, "ada@take.example")
-        answer, text = page.get(token)
-        assert answer.status == 200 and "<form" in text
-        assert page.ask("GET", "/")[0].status == 404
-        assert page.ask("POST", "/v1/status")[0].status == 404
-        assert page.post(token, "x" * (1 << 20))[0].status == 413
-        assert not suppressions(coldmail)
-        answer, text = page.post(token)
-        assert answer.status == 200 and "Done" in text
-        assert suppressions(coldmail) == [("opted_out", "one-click")]
-    finally:
-        nginx.terminate()
-        nginx.wait(10)
 
 
 def test_curl_as_mail_providers_do(coldmail):
