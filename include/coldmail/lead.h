@@ -34,12 +34,13 @@ int lead_pattern_canonical(const char *raw, char **ret, const char **ret_why)
 	__attribute__((warn_unused_result));
 /* Does PATTERN (canonical) cover this canonical address and person? */
 bool lead_pattern_covers(const char *pattern, const char *address, const char *person);
-/* All patterns that would cover ADDRESS and PERSON, most special first, in A: what a store looks up.
- * Returns their number. MAX is at least LEAD_PATTERNS_MAX: none may be missed. */
+/* All patterns that would cover the address OF and PERSON, most special first, in A: what a store looks
+ * up. With PERSON NULL, OF is another canonical pattern; of a domain's the first, *@domain, covers only a
+ * part. Returns their number. MAX is at least LEAD_PATTERNS_MAX: none may be missed. */
 #define LEAD_PATTERNS_MAX                                                                          \
 	130 /* address, person, *@domain, and a domain of 253 bytes has 127 tails */
 size_t lead_patterns_of(
-	struct mem_arena *a, const char *address, const char *person, const char **ret, size_t max);
+	struct mem_arena *a, const char *of, const char *person, const char **ret, size_t max);
 
 /* PERSON: a keyed hash (HMAC-SHA-256, 128 bits as 32 hex digits) of the canonical address. */
 #define LEAD_PERSON 33

@@ -539,9 +539,8 @@ struct store_req {
 			struct store_attempt *v;
 			size_t n;
 		} sends;
-		struct
-		{ /* SUPPRESS_CHECK (of one address) and SUPPRESS_LIST (keyset pages by pattern) */
-			const char *email, *email_person;
+		struct { /* SUPPRESS_CHECK and SUPPRESS_LIST (keyset pages by pattern) */
+			const char *of, *of_person; /* as lead_patterns_of() has them */
 			const char *after;
 			size_t max;
 			struct store_suppression *v;

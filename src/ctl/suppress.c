@@ -11,6 +11,7 @@
 
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
+#include "coldmail/lead.h"
 
 /* ---- remove and check --------------------------------------------------------------------------- */
 
@@ -71,7 +72,7 @@ static int check(const struct ctl *c)
 {
 	cJSON *answer = NULL;
 	const cJSON *s;
-	int status = ctl_ask(c, "suppress/check", ctl_new("address", c->args[0]), &answer);
+	int status = ctl_ask(c, "suppress/check", ctl_new("pattern", c->args[0]), &answer);
 
 	if (status)
 		return status;
@@ -80,15 +81,17 @@ static int check(const struct ctl *c)
 		ctl_print_json(answer);
 		return suppressed ? CM_EXIT_OK : CM_EXIT_NO;
 	}
-	if (suppressed) {
-		struct ctl_table table;
+	const char *pattern = ctl_text(answer, "pattern");
+	struct ctl_table table;
 
-		ctl_table_init(&table, headings);
-		cJSON_ArrayForEach(s, ctl_get(answer, "by")) print_suppression(s, &table);
+	ctl_table_init(&table, headings);
+	cJSON_ArrayForEach(s, ctl_get(answer, "by")) print_suppression(s, &table);
+	if (!suppressed)
+		printf("%s is not %s%s\n", pattern,
+			str_starts(pattern, LEAD_PERSON_PREFIX) ? "on the list" : "suppressed",
+			table.n ? ", only a part of it:" : "");
+	if (table.n)
 		ctl_table_print(&table);
-	} else {
-		printf("%s is not suppressed\n", ctl_text(answer, "address"));
-	}
 	cJSON_Delete(answer);
 	return suppressed ? CM_EXIT_OK : CM_EXIT_NO;
 }
@@ -251,8 +254,9 @@ const struct ctl_command ctl_commands_suppress[] = {
 		{ REASON, { "evidence", "TEXT", "what was said or seen" }, UNTIL }, PATTERNS },
 	{ "suppress remove", "PATTERN", 1, 1, "take one off the list; needs --reason", remove_it, 0,
 		{ { "reason", "TEXT", "why; it is logged" } }, NULL },
-	{ "suppress check", "ADDRESS", 1, 1, "is it suppressed, and by what (exit 1: no)", check, 0,
-		{ { 0 } }, NULL },
+	{ "suppress check", "PATTERN", 1, 1, "is it suppressed, and by what (exit 1: no)", check, 0,
+		{ { 0 } },
+		"An address, a domain, *@domain, or person:HEX as `suppress export` has it." },
 	{ "suppress list", "", 0, 0, "the whole list", list, 0, { { 0 } }, NULL },
 	{ "suppress import", "FILE", 1, 1, "add a list or a CSV file of patterns (- : input)",
 		ctl_suppress_import, 0, { REASON, UNTIL }, LISTS },

@@ -56,6 +56,8 @@ static const char *pattern(const char *raw, struct str *out)
 		str_adds(out, "*@");
 		return add_domain(raw + 2, out);
 	}
+	if (*raw == '@') /* an address that lost its beginning, or everybody there */
+		return "nothing before the @; write *@domain for everybody there";
 	return strchr(raw, '@') ? add_address(raw, out) : add_domain(raw, out);
 }
 
@@ -95,14 +97,19 @@ bool lead_pattern_covers(const char *pattern, const char *address, const char *p
 }
 
 size_t lead_patterns_of(
-	struct mem_arena *a, const char *address, const char *person, const char **ret, size_t max)
+	struct mem_arena *a, const char *of, const char *person, const char **ret, size_t max)
 {
-	const char *domain = lead_address_domain(address);
+	const char *domain = strchr(of, '@') ? lead_address_domain(of) : of;
 	size_t n = 0;
 
 	bug_if(max < LEAD_PATTERNS_MAX, "room for %zu patterns, an opt-out could be missed", max);
-	ret[n++] = mem_arena_dup(a, address);
-	ret[n++] = mem_arena_printf(a, LEAD_PERSON_PREFIX "%s", person);
+	if (person) {
+		ret[n++] = mem_arena_dup(a, of);
+		ret[n++] = mem_arena_printf(a, LEAD_PERSON_PREFIX "%s", person);
+	} else if (str_starts(of, LEAD_PERSON_PREFIX)) {
+		ret[n++] = mem_arena_dup(a, of);
+		return n;
+	}
 	ret[n++] = mem_arena_printf(a, "*@%s", domain);
 	for (; strchr(domain, '.') && n < max; domain = strchr(domain, '.') + 1)
 		ret[n++] = mem_arena_dup(a, domain);

@@ -9,6 +9,7 @@
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
 #include "coldmail/log.h"
+#include "coldmail/mem.h"
 #include "coldmail/str.h"
 
 #define NOTE_MAX 1000 /* bytes of a reason, an evidence or a source */
@@ -23,6 +24,33 @@ static const char *pattern_of(struct mem_arena *a, const char *raw, const char *
 	const char *kept = mem_arena_dup(a, canonical);
 	free(canonical);
 	return kept;
+}
+
+/* A request about the field "pattern" of the call, which lands in *RET, canonical, and whose person, if it
+ * is an address, in *RET_PERSON, else NULL; both in the request's arena. NULL: the call has been ended with
+ * what is wrong. */
+static struct store_req *request_about(struct ops_call *c, enum store_op op, store_done *done,
+	const char **ret, const char **ret_person)
+{
+	const char *raw = ops_text(c, "pattern"), *why = NULL;
+	char *canonical = NULL, person[LEAD_PERSON];
+	char *whole = xasprintf("%s%s", *raw == '@' ? "*" : "", raw); /* where nothing is added */
+	int err = lead_pattern_canonical(whole, &canonical, &why);
+
+	free(whole);
+	if (err) {
+		ops_fail(c, CM_EXIT_USAGE, "%s: %s", raw, why);
+		return NULL;
+	}
+	struct store_req *r = store_req_new(op, done, c->id, NULL);
+	*ret = mem_arena_dup(&r->arena, canonical);
+	*ret_person = NULL;
+	if (strchr(canonical, '@') && !str_starts(canonical, "*@")) {
+		store_person(canonical, person);
+		*ret_person = mem_arena_dup(&r->arena, person);
+	}
+	free(canonical);
+	return r;
 }
 
 /* ---- add --------------------------------------------------------------------------------------- */
@@ -170,26 +198,19 @@ static void on_remove(struct store_req *r)
  * person. */
 static void suppress_remove(struct ops_call *c)
 {
-	char *canonical = NULL, person[LEAD_PERSON];
-	const char *why = NULL;
-
 	if (str_is_empty(ops_text(c, "reason"))) {
 		ops_fail(c, CM_EXIT_USAGE, "suppress/remove: a reason was expected");
 		return;
 	}
-	if (lead_pattern_canonical(ops_text(c, "pattern"), &canonical, &why)) {
-		ops_fail(c, CM_EXIT_USAGE, "%s: %s", ops_text(c, "pattern"), why);
+	const char *pattern, *person;
+	struct store_req *r = request_about(c, STORE_SUPPRESS_REMOVE, on_remove, &pattern, &person);
+	if (!r)
 		return;
-	}
-	struct store_req *r = store_req_new(STORE_SUPPRESS_REMOVE, on_remove, c->id, NULL);
 	struct store_suppression *v = mem_arena_get(&r->arena, 2 * sizeof *v);
-	v[r->u.suppress.n++].pattern = mem_arena_dup(&r->arena, canonical);
-	if (strchr(canonical, '@') && !str_starts(canonical, "*@")) {
-		store_person(canonical, person);
+	v[r->u.suppress.n++].pattern = pattern;
+	if (person)
 		v[r->u.suppress.n++].pattern =
 			mem_arena_printf(&r->arena, LEAD_PERSON_PREFIX "%s", person);
-	}
-	free(canonical);
 	r->u.suppress.v = v;
 	r->u.suppress.dry_run = c->dry_run;
 	store_send(r);
@@ -206,29 +227,37 @@ static cJSON *suppressions(const struct store_req *r)
 	return list;
 }
 
+/* S holds for all of OF, and not only for a part of that domain. */
+static bool covers_all(const struct store_suppression *s, const char *of)
+{
+	return strchr(of, '@') || !str_starts(s->pattern, "*@");
+}
+
 static void on_check(struct store_req *r)
 {
 	struct ops_call *c = ops_call_find(r->id);
+	bool is_covered = false;
 
 	if (!c || ops_fail_err(c, r->err, r->why))
 		return;
+	for (size_t i = 0; i < r->u.supp.n; i++)
+		is_covered = is_covered || covers_all(&r->u.supp.v[i], r->u.supp.of);
 	cJSON *out = cJSON_CreateObject();
-	cJSON_AddStringToObject(out, "address", r->u.supp.email);
-	cJSON_AddBoolToObject(out, "suppressed", r->u.supp.n > 0);
+	cJSON_AddStringToObject(out, "pattern", r->u.supp.of);
+	cJSON_AddBoolToObject(out, "suppressed", is_covered);
 	cJSON_AddItemToObject(out, "by", suppressions(r));
 	ops_reply(c, out);
 }
 
 static void suppress_check(struct ops_call *c)
 {
-	const char *email;
-	struct store_req *r = ops_request_about(c, STORE_SUPPRESS_CHECK, on_check, &email);
+	const char *of, *person;
+	struct store_req *r = request_about(c, STORE_SUPPRESS_CHECK, on_check, &of, &person);
 
 	if (!r)
 		return;
-	r->u.supp.email = email;
-	r->u.supp.email_person = r->person;
-	r->u.supp.max = OPS_PAGE_MAX;
+	r->u.supp.of = of;
+	r->u.supp.of_person = person;
 	store_send(r);
 }
 
@@ -261,7 +290,7 @@ const struct ops_command ops_cmd_suppress[] = {
 			{ "source", OPS_TEXT }, { "until", OPS_TEXT } } },
 	{ "suppress/remove", suppress_remove, OPS_CHANGES,
 		{ { "pattern", OPS_TEXT, true }, { "reason", OPS_TEXT, true } } },
-	{ "suppress/check", suppress_check, 0, { { "address", OPS_TEXT, true } } },
+	{ "suppress/check", suppress_check, 0, { { "pattern", OPS_TEXT, true } } },
 	{ "suppress/list", suppress_list, 0, { { "after", OPS_TEXT } } },
 	{ 0 },
 };

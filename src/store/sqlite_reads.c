@@ -194,12 +194,12 @@ int store_op_lead_list(struct store_db *db, struct store_req *r)
 	return CM_OK;
 }
 
-static size_t read_suppressions(struct store_db *db, struct store_req *r, const char *email,
+static size_t read_suppressions(struct store_db *db, struct store_req *r, const char *of,
 	const char *person, struct store_suppression **ret)
 {
 	struct mem_arena *a = &r->arena;
 	const char *patterns[LEAD_PATTERNS_MAX];
-	size_t n_patterns = lead_patterns_of(a, email, person, patterns, LEAD_PATTERNS_MAX), n = 0;
+	size_t n_patterns = lead_patterns_of(a, of, person, patterns, LEAD_PATTERNS_MAX), n = 0;
 	struct store_suppression *v = NULL;
 
 	for (size_t i = 0; i < n_patterns; i++) {
@@ -249,8 +249,7 @@ int store_op_lead_get(struct store_db *db, struct store_req *r)
 
 int store_op_suppress_check(struct store_db *db, struct store_req *r)
 {
-	r->u.supp.n =
-		read_suppressions(db, r, r->u.supp.email, r->u.supp.email_person, &r->u.supp.v);
+	r->u.supp.n = read_suppressions(db, r, r->u.supp.of, r->u.supp.of_person, &r->u.supp.v);
 	return CM_OK;
 }
 

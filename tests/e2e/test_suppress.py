@@ -138,6 +138,31 @@ def test_check_shows_what_was_said_and_which_entry_it_is(coldmail):
     assert done.returncode == 1 and "suppress check bob@sub.x.example" in done.stderr
 
 
+def test_check_takes_what_add_takes(coldmail):
+    person = "person:" + "ab" * 16
+    coldmail.ctl("suppress", "add", "x.example", "--evidence", "board of 4 March")
+    coldmail.ctl("suppress", "add", "*@Part.example", person)
+
+    def by(pattern, status=0):
+        answer = coldmail.ctl("suppress", "check", pattern, status=status)
+        assert answer["suppressed"] == (status == 0)
+        return [entry["pattern"] for entry in answer["by"]]
+
+    for pattern in ("X.example", "a.b.x.example", "*@x.example", "*@b.x.example", "@x.example"):
+        assert by(pattern) == ["x.example"]
+    assert by("*@part.example") == by("@part.example") == ["*@part.example"]
+    assert by(person.upper()) == [person]
+    for pattern in ("box.example", "*@sub.part.example", "person:" + "ba" * 16):
+        assert by(pattern, status=1) == []
+    assert by("part.example", status=1) == ["*@part.example"]
+    done = run(coldmail, "suppress", "check", "part.example")
+    assert done.stdout.startswith("part.example is not suppressed, only a part of it:\n")
+    assert "board of 4 March" in run(coldmail, "suppress", "check", "sub.x.example").stdout
+    assert "write *@domain" in run(coldmail, "suppress", "add", "@x.example").stdout
+    done = run(coldmail, "suppress", "check", "*.x.example")
+    assert done.returncode == 64 and "it covers its subdomains" in done.stderr
+
+
 def test_who_is_removed_by_address_is_removed_as_a_person_too(coldmail):
     coldmail.import_leads(["bob@x.example"])
     [person] = coldmail.rows("SELECT person FROM leads")[0]

@@ -117,8 +117,8 @@ START_TEST(suppressions_are_checked_listed_removed)
 	rig_ok(rig_suppress("y.com"));
 	char person[LEAD_PERSON];
 	store_person("bob@x.com", person);
-	r->u.supp.email = "bob@x.com";
-	r->u.supp.email_person = person;
+	r->u.supp.of = "bob@x.com";
+	r->u.supp.of_person = person;
 	r = rig_ask(r);
 	rig_ok(r);
 	ck_assert_uint_eq(r->u.supp.n, 2);

@@ -248,6 +248,41 @@ START_TEST(patterns_of_an_address_all_cover_it)
 }
 END_TEST
 
+/* Of a domain also *@domain, which holds for a part of it; of a person nothing but itself. */
+START_TEST(patterns_of_a_pattern)
+{
+	static const char person[] = "person:0123456789abcdef0123456789abcdef";
+	static const char *const want[][4] = {
+		{ "b.x.com", "*@b.x.com", "b.x.com", "x.com" },
+		{ "*@b.x.com", "*@b.x.com", "b.x.com", "x.com" },
+		{ person, person },
+	};
+	const char *v[LEAD_PATTERNS_MAX];
+
+	for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
+		struct mem_arena a = { 0 };
+		size_t n = lead_patterns_of(&a, want[k][0], NULL, v, LEAD_PATTERNS_MAX);
+
+		ck_assert_uint_eq(n, want[k][2] ? 3 : 1);
+		for (size_t i = 0; i < n; i++)
+			ck_assert_str_eq(v[i], want[k][i + 1]);
+		mem_arena_done(&a);
+	}
+}
+END_TEST
+
+/* "*" is a local part, too: whoever has it may opt out by a link. */
+START_TEST(patterns_of_an_odd_address)
+{
+	struct mem_arena a = { 0 };
+	const char *v[LEAD_PATTERNS_MAX];
+
+	ck_assert_uint_eq(lead_patterns_of(&a, "*@x.com", "ab", v, LEAD_PATTERNS_MAX), 4);
+	ck_assert_str_eq(v[1], "person:ab");
+	mem_arena_done(&a);
+}
+END_TEST
+
 START_TEST(patterns_of_the_longest_domain)
 {
 	struct mem_arena a = { 0 };
@@ -328,6 +363,8 @@ int main(void)
 	tcase_add_loop_test(t, pattern_forms, 0, sizeof patterns / sizeof *patterns);
 	tcase_add_test(t, pattern_covers);
 	tcase_add_test(t, patterns_of_an_address_all_cover_it);
+	tcase_add_test(t, patterns_of_a_pattern);
+	tcase_add_test(t, patterns_of_an_odd_address);
 	tcase_add_test(t, patterns_of_the_longest_domain);
 	tcase_add_test(t, case_03_a_person_is_one_whatever_the_record_says);
 	tcase_add_test(t, random_bytes);
