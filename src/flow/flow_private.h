@@ -90,6 +90,7 @@ struct flow_item {
 	struct str bytes;
 	char sha256[65], nonce[33];
 	bool was_asked; /* its dialogue began */
+	bool asks_slot; /* it may be taken, whatever becomes of the connection */
 	bool had_slot;
 	bool unrecorded; /* the store did not take its end yet */
 	const char *from; /* the sender's address, after it left the sender */

@@ -248,20 +248,37 @@ void flow_send_wire(struct flow_item *it)
 	}
 }
 
+/* The ledger counts a slot for its mailbox's day, so that counts here, too, whatever became of the
+ * connection meanwhile. */
+static void count_slot(struct flow_item *it, const struct store_req *r)
+{
+	struct mailbox *m = r->arg; /* lives as long as the process */
+
+	if (!r->err)
+		mailbox_slot(m);
+	if (it)
+		it->asks_slot = false;
+	if (it && it->sender)
+		it->had_slot = !r->err;
+	else
+		mailbox_give_back(m, !r->err);
+}
+
 static void on_slot(struct store_req *r)
 {
 	struct flow_item *it = flow_item_find(r->id);
 
 	fail_point("slot.after");
 	flow_store_seal_soon();
+	count_slot(it, r);
 	/* A connection that died meanwhile has its verdict already: not sent, slot or not. */
-	if (!it || it->stage != FLOW_STAGE_SLOT)
+	if (!it || it->stage != FLOW_STAGE_SLOT) {
+		flow_sched_soon();
 		return;
+	}
 	bool late = clock_boot_ms() - it->slot_asked_ms > FLOW_SLOT_TO_DOT_MAX_MS;
 
 	if (!r->err && !late) {
-		it->had_slot = true;
-		mailbox_slot(it->sender->mailbox);
 		flow_advance(it, FLOW_GO);
 		return;
 	}
@@ -283,9 +300,10 @@ static void new_nonce(char ret[33])
 
 void flow_send_slot(struct flow_item *it)
 {
-	struct store_req *r = store_req_new(STORE_SLOT, on_slot, it->id, NULL);
+	struct store_req *r = store_req_new(STORE_SLOT, on_slot, it->id, it->sender->mailbox);
 
 	new_nonce(it->nonce);
+	it->asks_slot = true;
 	it->slot_asked_ms = clock_boot_ms();
 	r->u.slot.key = mem_arena_dup(&r->arena, it->claimed->email.key);
 	r->u.slot.n = it->attempt;

@@ -45,7 +45,8 @@ void flow_sender_leave(struct flow_item *it)
 	}
 	if (it->was_asked && !it->had_slot)
 		mailbox_tried(it->sender->mailbox);
-	mailbox_give_back(it->sender->mailbox, it->had_slot);
+	if (!it->asks_slot) /* else it keeps its place in the day until the store has answered */
+		mailbox_give_back(it->sender->mailbox, it->had_slot);
 	it->sender = NULL;
 }
 

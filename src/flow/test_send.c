@@ -26,6 +26,7 @@ struct test {
 	struct flow_test answer;
 	struct flow_sender *sender; /* borrowed; NULL: none, or given back */
 	struct mail_smtp *smtp; /* owned; NULL: none yet */
+	bool asks_slot; /* it may be taken, whatever becomes of the connection */
 	bool had_slot;
 	const char *refused; /* why we let go of it ourselves; NULL: we did not */
 	int64_t slot_asked_ms; /* boot */
@@ -84,7 +85,8 @@ static void finish(struct test *t, const struct mail_verdict *v)
 	if (!s)
 		return;
 	t->sender = NULL;
-	mailbox_give_back(s->mailbox, t->had_slot);
+	if (!t->asks_slot) /* else on_slot() does */
+		mailbox_give_back(s->mailbox, t->had_slot);
 	if (!t->refused && !flow.draining)
 		blame(s, v);
 	t->answer.outcome = mail_outcome_name(v->outcome);
@@ -124,19 +126,33 @@ static const char *stands_in_the_way(const struct test *t, const struct store_re
 	return flow.draining ? "coldmail is stopping" : NULL;
 }
 
+/* As in send.c. */
+static void count_slot(struct test *t, const struct store_req *r)
+{
+	struct mailbox *m = r->arg; /* lives as long as the process */
+
+	if (!r->err)
+		mailbox_test_slot(m);
+	if (t)
+		t->asks_slot = false;
+	if (t && t->sender)
+		t->had_slot = !r->err;
+	else
+		mailbox_give_back(m, !r->err);
+}
+
 static void on_slot(struct store_req *r)
 {
 	struct test *t = g_hash_table_lookup(tests, &r->id);
 
 	if (flow_err_is_store(r->err))
 		flow_store_failed(r->err, r->why);
-	if (!t || !t->sender)
-		return; /* the server hung up meanwhile */
-	const char *why = stands_in_the_way(t, r);
-	if (!r->err) {
-		t->had_slot = true;
-		mailbox_test_slot(t->sender->mailbox);
+	count_slot(t, r);
+	if (!t || !t->sender) { /* the server hung up meanwhile */
+		flow_sched_soon();
+		return;
 	}
+	const char *why = stands_in_the_way(t, r);
 	if (why) {
 		t->refused = mem_arena_dup(&t->it.arena, why);
 		mail_smtp_abort(t->smtp);
@@ -148,11 +164,12 @@ static void on_slot(struct store_req *r)
 static void on_at_dot(void *arg)
 {
 	struct test *t = arg;
-	struct store_req *r = store_req_new(STORE_TEST_SLOT, on_slot, t->id, NULL);
+	struct store_req *r = store_req_new(STORE_TEST_SLOT, on_slot, t->id, t->sender->mailbox);
 	char person[LEAD_PERSON];
 
 	store_person(t->to, person);
 	t->slot_asked_ms = clock_boot_ms();
+	t->asks_slot = true;
 	r->u.test.mailbox = mem_arena_dup(&r->arena, t->answer.mailbox);
 	r->u.test.to = mem_arena_dup(&r->arena, t->to);
 	r->u.test.to_person = mem_arena_dup(&r->arena, person);

@@ -2,6 +2,7 @@
 The arithmetic here is done on the ledger's slots alone."""
 import collections
 import datetime
+import json
 import signal
 import time
 
@@ -9,6 +10,7 @@ import pytest
 
 from daemon import ALI, BEA, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
+from support import wait_until
 
 MINUTE, HOUR, DAY = 60 * 1000, 3600 * 1000, 86400 * 1000
 
@@ -245,3 +247,39 @@ def test_case_23_a_refusal_before_the_slot_costs_a_gap_too(tmp_path, reply):
             gates = {reason["reason"] for reason in coldmail.ctl("why", ALI)}
             assert gates & {"mailbox_gap", "mailbox_throttled", "mailbox_blocked"}
             assert coldmail.stop() == 0
+
+
+@pytest.mark.parametrize("is_test", [False, True], ids=["mail", "test-send"])
+def test_case_40_a_slot_that_outlived_its_connection_counts_at_once(is_test, tmp_path):
+    """The server breaks off while the slot is on its way to the disk: no mail, and one of the day's."""
+    taken = "SELECT count(*) FROM " + ("test_slots" if is_test else "attempts WHERE slot = 1")
+    with FakeSmtp(tmp_path / "smtp", rules=["on data do delay 500"]) as server, Coldmail(
+        tmp_path / "run",
+        mailbox(ALI, server.port, daily_limit=1),
+        campaign(start="manual" if is_test else "auto"),
+    ) as coldmail:
+        coldmail.import_leads(addresses(2))
+        coldmail.start()
+        test = coldmail.control()
+        if is_test:
+            body = json.dumps({"campaign": "founders", "to": "me@send.example"})
+            test.request("POST", "/v1/test-send", body, {"Content-Type": "application/json"})
+        else:
+            coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'reserved'", 1)
+        wait_until(lambda: server.summary()["connections"], what="a connection")
+        with coldmail.database(write=True) as db:
+            db.execute("BEGIN IMMEDIATE")
+            time.sleep(1)  # the server is past its 354, and has the mail but for the dot
+            server.kill()
+            wait_until(lambda: coldmail.events("mailbox_fault"), what="the connection's end")
+            assert coldmail.count(taken) == 0
+        coldmail.wait_for(taken, 1)
+        wait_until(lambda: coldmail.ctl("mailboxes")[0]["in_flight"] == 0, what="the mail's end")
+        assert coldmail.ctl("mailboxes")[0]["sent_24h"] == 1
+        with FakeSmtp(tmp_path / "smtp") as server:
+            coldmail.ctl("resume", "mailbox", ALI)
+            gates = {reason["reason"] for reason in coldmail.ctl("why", ALI)}
+            assert "mailbox_daily_limit" in gates
+            time.sleep(0.3)
+            assert not server.mails() and coldmail.count(taken) == 1
+        assert coldmail.stop() == 0
