@@ -1,6 +1,7 @@
 /*
  * DNS: does a domain take mail? Asks for MX, and for addresses where there is no MX (RFC 5321 5.1),
- * through c-ares on the loop. Knows what was answered, not what it means for a lead.
+ * through c-ares on the loop. Knows what was answered, not what it means for a lead, nor when it is time
+ * to ask again whoever gave no answer.
  * Runs on: loop. Never blocks. A domain is asked for once at a time, and its answer is remembered.
  */
 #pragma once
@@ -31,12 +32,16 @@ enum dns_mx {
 struct dns_answer {
 	enum dns_mx mx;
 	const char *detail; /* for people: "no such domain (NXDOMAIN)"; valid in the same turn */
-	int64_t until_ms; /* boot: not asked again before */
+	int64_t at_ms; /* boot: when it came */
+	int failures; /* UNKNOWN: so many in a row, with this one */
 };
 
-/* ID as given to dns_mx(). Called in a later turn. */
+/* ID as given to dns_ask(). Called in a later turn. */
 typedef void dns_fn(uint64_t id, const struct dns_answer *answer);
 
-/* The remembered answer (borrowed, for this turn), or NULL: then FN is called once. DOMAIN is copied.
- */
-const struct dns_answer *dns_mx(const char *domain, dns_fn *fn, uint64_t id);
+/* What is remembered: an answer while it holds, UNKNOWN until DOMAIN is asked for again; NULL: nothing, or
+ * it is being asked for. Borrowed, for this turn. */
+const struct dns_answer *dns_known(const char *domain);
+/* Asks, or waits with who has asked. What is said at once is returned (as above), or NULL: then FN is
+ * called once. DOMAIN is copied. */
+const struct dns_answer *dns_ask(const char *domain, dns_fn *fn, uint64_t id);

@@ -2,7 +2,7 @@
  * DNS on the loop (coldmail/dns.h): c-ares does the protocol, its sockets are watched here; answers
  * are remembered by domain, and whoever asks for a domain that is being asked for waits with it.
  * Runs on: loop. Called by flow/verify.c.
- * Never: calls a resolver's silence an answer about the domain.
+ * Never: calls a resolver's silence an answer about the domain, decides when to ask again.
  */
 #include "coldmail/dns.h"
 
@@ -21,11 +21,9 @@
 /* A resolver has two tries of 3 and 6 s. */
 #define TRY_MS 3000
 #define TRIES  2
-/* How long an answer is remembered. Of UNKNOWN, the n-th in a row. */
+/* How long an answer holds. */
 #define OK_MS   (6 * CLOCK_HOUR_MS)
 #define NONE_MS CLOCK_HOUR_MS
-static const int64_t unknown_ms[] = { 5 * CLOCK_MINUTE_MS, 15 * CLOCK_MINUTE_MS, CLOCK_HOUR_MS };
-#define N_UNKNOWN (sizeof unknown_ms / sizeof *unknown_ms)
 
 /* Domains that are remembered; then those go that nobody waits for. */
 #define DOMAINS_MAX 65536
@@ -40,7 +38,6 @@ struct domain {
 	char *name; /* owned */
 	GArray *waiters; /* owned, of struct waiter; NULL: answered */
 	struct dns_answer answer;
-	size_t failures; /* UNKNOWN in a row */
 };
 
 static struct {
@@ -157,27 +154,27 @@ static void domain_free(void *p)
 	free(d);
 }
 
-static int64_t remembered_ms(struct domain *d, enum dns_mx mx)
+static bool holds(const struct dns_answer *a)
 {
-	d->failures = mx == DNS_MX_UNKNOWN ? d->failures + 1 : 0;
-	switch (mx) {
+	switch (a->mx) {
 	case DNS_MX_OK:
-		return OK_MS;
+		return clock_boot_ms() < a->at_ms + OK_MS;
 	case DNS_MX_NONE:
-		return NONE_MS;
+		return clock_boot_ms() < a->at_ms + NONE_MS;
 	case DNS_MX_UNKNOWN:
 		break;
 	}
-	return unknown_ms[d->failures > N_UNKNOWN ? N_UNKNOWN - 1 : d->failures - 1];
+	return true;
 }
 
 /* DETAIL is constant text: c-ares' own or ours. */
 static void answer(struct domain *d, enum dns_mx mx, const char *detail)
 {
 	GArray *waiters = d->waiters;
+	int failures = mx == DNS_MX_UNKNOWN ? d->answer.failures + 1 : 0;
 
 	d->waiters = NULL;
-	d->answer = (struct dns_answer){ mx, detail, clock_boot_ms() + remembered_ms(d, mx) };
+	d->answer = (struct dns_answer){ mx, detail, clock_boot_ms(), failures };
 	loop_unhold();
 	for (guint i = 0; i < waiters->len && !dns.closing; i++) {
 		const struct waiter *w = &g_array_index(waiters, struct waiter, i);
@@ -270,7 +267,14 @@ static struct domain *domain_get(const char *name)
 	return d;
 }
 
-const struct dns_answer *dns_mx(const char *name, dns_fn *fn, uint64_t id)
+const struct dns_answer *dns_known(const char *name)
+{
+	const struct domain *d = g_hash_table_lookup(dns.domains, name);
+
+	return d && !d->waiters && holds(&d->answer) ? &d->answer : NULL;
+}
+
+const struct dns_answer *dns_ask(const char *name, dns_fn *fn, uint64_t id)
 {
 	struct domain *d = domain_get(name);
 	const struct waiter w = { fn, id };
@@ -279,8 +283,6 @@ const struct dns_answer *dns_mx(const char *name, dns_fn *fn, uint64_t id)
 		g_array_append_val(d->waiters, w);
 		return NULL;
 	}
-	if (clock_boot_ms() < d->answer.until_ms)
-		return &d->answer;
 	d->waiters = g_array_new(FALSE, FALSE, sizeof w);
 	loop_hold();
 	ask(d, ns_t_mx, on_mx); /* may have its answer at once: nobody waits for it yet */

@@ -8,6 +8,7 @@
 #include <glib.h>
 
 #include "coldmail/content.h"
+#include "coldmail/dns.h"
 #include "coldmail/flow.h"
 #include "coldmail/list.h"
 #include "coldmail/loop.h"
@@ -437,5 +438,7 @@ enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v, stru
 /* V is the fate of attempt number N of a step, R who is at fault; PAST: of the attempts before. */
 struct flow_trouble flow_trouble_of(const struct mail_verdict *v, struct mail_ruling r, int n,
 	const struct store_past *past, int64_t now_ms);
+/* What a look-up of a lead's domain means for the lead, FAILURES of the name servers in a row. */
+struct flow_trouble flow_trouble_of_lookup(enum dns_mx mx, int failures);
 /* How long until the store is tried again, after FAILURES in a row. */
 int64_t flow_trouble_store_wait_ms(unsigned failures);

@@ -2,7 +2,8 @@
  * What an error means: the one table that turns (who is at fault x stage x outcome) into consequences
  * for the lead, the mailbox and the step (mail.md, "Replies: who is at fault"). Every attempt's fate is
  * accounted for here.
- * Runs on: loop. Called by record.c (attempts), sender.c (connections) and outage.c (store). Pure.
+ * Runs on: loop. Called by record.c (attempts), sender.c (connections), verify.c (name servers) and
+ * outage.c (store). Pure.
  * Never retries itself: it says when, the pumps do.
  */
 #include "flow_private.h"
@@ -75,6 +76,14 @@ static int64_t aside_ms(int n)
 		CLOCK_DAY_MS, 3 * CLOCK_DAY_MS, 7 * CLOCK_DAY_MS };
 
 	return nth(wait, 6, n);
+}
+
+/* The Nth time that no name server answered for a domain. */
+static int64_t lookup_ms(int n)
+{
+	static const int64_t wait[] = { 5 * CLOCK_MINUTE_MS, 15 * CLOCK_MINUTE_MS, CLOCK_HOUR_MS };
+
+	return nth(wait, 3, n);
 }
 
 /* ---- who -------------------------------------------------------------------------------------- */
@@ -251,6 +260,22 @@ struct mail_ruling flow_trouble_ruling(struct mail_classes *classes, const struc
 		return (struct mail_ruling){ MAIL_CLASS_AUTH_FAILED, "auth" };
 	return (struct mail_ruling){ MAIL_CLASS_SERVER_TRANSIENT,
 		v->err == CM_ECANCELED ? "self" : "connection" };
+}
+
+struct flow_trouble flow_trouble_of_lookup(enum dns_mx mx, int failures)
+{
+	switch (mx) {
+	case DNS_MX_OK:
+		return (struct flow_trouble){ .lead = FLOW_LEAD_NEXT };
+	case DNS_MX_NONE:
+		return (struct flow_trouble){ .lead = FLOW_LEAD_HOLD,
+			.reason = LEAD_REASON_VERIFY_INVALID };
+	case DNS_MX_UNKNOWN:
+		break;
+	}
+	return (struct flow_trouble){ .lead = FLOW_LEAD_DEFER,
+		.reason = LEAD_REASON_VERIFY_UNKNOWN,
+		.wait_ms = lookup_ms(failures) };
 }
 
 int64_t flow_trouble_store_wait_ms(unsigned failures)

@@ -7,7 +7,6 @@
 #include "flow_private.h"
 
 #include "coldmail/clock.h"
-#include "coldmail/dns.h"
 #include "coldmail/log.h"
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
@@ -33,27 +32,32 @@ static const char *domain_of(const struct flow_item *it)
 	return at && at[1] != '[' ? at + 1 : NULL;
 }
 
-static void hold(struct flow_item *it, const struct dns_answer *a)
+/* When a lead of this domain is looked at again (boot); CLOCK_NEVER_MS: an operator says when. */
+static int64_t again_ms(const struct dns_answer *a)
 {
-	bool is_dead = a->mx == DNS_MX_NONE;
-	char *why = xasprintf(is_dead ? "%s: %s; correct the address, or leads release"
-				      : "%s: the name servers did not say whether it takes mail "
-					"(%s)",
-		domain_of(it), a->detail);
+	struct flow_trouble t = flow_trouble_of_lookup(a->mx, a->failures);
 
-	flow_draft_hold(it, is_dead ? LEAD_REASON_VERIFY_INVALID : LEAD_REASON_VERIFY_UNKNOWN, why);
-	if (!is_dead)
-		it->to.until_ms = clock_wall_ms() + a->until_ms - clock_boot_ms();
-	free(why);
-	flow_advance(it, FLOW_RETURN);
+	return t.lead == FLOW_LEAD_DEFER ? a->at_ms + t.wait_ms : CLOCK_NEVER_MS;
 }
 
 static void judge(struct flow_item *it, const struct dns_answer *a)
 {
-	if (a->mx == DNS_MX_OK)
+	struct flow_trouble t = flow_trouble_of_lookup(a->mx, a->failures);
+
+	if (t.lead == FLOW_LEAD_NEXT) {
 		flow_advance(it, FLOW_GO);
-	else
-		hold(it, a);
+		return;
+	}
+	char *why = xasprintf(a->mx == DNS_MX_NONE
+				      ? "%s: %s; correct the address, or leads release"
+				      : "%s: the name servers did not say whether it takes mail "
+					"(%s)",
+		domain_of(it), a->detail);
+	flow_draft_hold(it, t.reason, why);
+	if (again_ms(a) != CLOCK_NEVER_MS)
+		it->to.until_ms = clock_wall_ms() + again_ms(a) - clock_boot_ms();
+	free(why);
+	flow_advance(it, FLOW_RETURN);
 }
 
 static void on_answer(uint64_t id, const struct dns_answer *a)
@@ -72,8 +76,10 @@ void flow_verify_enter(struct flow_item *it)
 		flow_advance(it, FLOW_GO);
 		return;
 	}
-	const struct dns_answer *a = dns_mx(domain, on_answer, it->id);
+	const struct dns_answer *a = dns_known(domain);
 
+	if (!a || clock_boot_ms() >= again_ms(a))
+		a = dns_ask(domain, on_answer, it->id);
 	if (a)
 		judge(it, a);
 }

@@ -267,6 +267,23 @@ START_TEST(every_verdict_has_a_meaning)
 }
 END_TEST
 
+START_TEST(case_55_name_servers_that_do_not_answer_say_nothing_of_a_lead)
+{
+	static const int64_t minutes[] = { 5, 15, 60, 60 };
+
+	ck_assert_int_eq(flow_trouble_of_lookup(DNS_MX_OK, 0).lead, FLOW_LEAD_NEXT);
+	ck_assert_int_eq(flow_trouble_of_lookup(DNS_MX_NONE, 0).lead, FLOW_LEAD_HOLD);
+	ck_assert_int_eq(flow_trouble_of_lookup(DNS_MX_NONE, 0).reason, LEAD_REASON_VERIFY_INVALID);
+	for (int i = 0; i < 4; i++) {
+		struct flow_trouble t = flow_trouble_of_lookup(DNS_MX_UNKNOWN, i + 1);
+
+		ck_assert_int_eq(t.lead, FLOW_LEAD_DEFER);
+		ck_assert_int_eq(t.reason, LEAD_REASON_VERIFY_UNKNOWN);
+		ck_assert_int_eq(t.wait_ms, minutes[i] * CLOCK_MINUTE_MS);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("flow_trouble");
@@ -285,6 +302,7 @@ int main(void)
 	tcase_add_test(t, case_36_a_mail_that_keeps_breaking_steps_aside);
 	tcase_add_test(t, what_we_let_go_of_ourselves_blames_nobody);
 	tcase_add_test(t, every_verdict_has_a_meaning);
+	tcase_add_test(t, case_55_name_servers_that_do_not_answer_say_nothing_of_a_lead);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
