@@ -60,10 +60,20 @@ struct flow_batch {
 struct flow_sender;
 struct flow_link;
 
-/* So many refusals that nobody understands, in a row and by as many domains, pause a mailbox. */
-#define FLOW_UNKNOWN_MAX 3
-/* From so many mails in a row on whose fate is uncertain, each is told. */
-#define FLOW_UNCERTAIN_MAX 3
+/* trouble.c: what the end of an attempt adds to, beyond itself. Of UNKNOWN so many in a row, by as many
+ * domains, pause the mailbox; from so many UNCERTAIN in a row, each is told; how many of the others are too
+ * many is configured. */
+enum flow_counts {
+	FLOW_COUNTS_NOTHING, /* the mail was not judged */
+	FLOW_COUNTS_REFUSAL, /* a no that ends a row of UNKNOWN */
+	FLOW_COUNTS_SENT,
+	FLOW_COUNTS_BOUNCE,
+	FLOW_COUNTS_CONTENT,
+	FLOW_COUNTS_UNKNOWN,
+	FLOW_COUNTS_UNCERTAIN /* lost at the dot */
+};
+#define FLOW_TROUBLE_UNKNOWN_MAX   3
+#define FLOW_TROUBLE_UNCERTAIN_MAX 3
 
 struct flow_item {
 	uint64_t id;
@@ -142,7 +152,7 @@ struct flow_sender {
 	bool claiming;
 	size_t rotor; /* whose turn it is */
 	/* Domains that refused its last mails, one after the other, for an unknown reason. */
-	char *unknown[FLOW_UNKNOWN_MAX]; /* owned */
+	char *unknown[FLOW_TROUBLE_UNKNOWN_MAX]; /* owned */
 	size_t n_unknown;
 	int n_uncertain; /* of its last mails, one after the other */
 };
@@ -382,7 +392,6 @@ void flow_why_free(void);
 
 /* guard.c: watches bounces. A mail of CAMPAIGN from MAILBOX was taken or bounced. */
 void flow_guard_saw(const char *mailbox, const char *campaign, bool bounced);
-bool flow_guard_is_bounce(enum store_attempt_state state, const char *class);
 void flow_guard_ask(void); /* what the ledger says, once, before the mailboxes' past */
 void flow_guard_forget(const char *pause); /* the control PAUSE was removed: count anew */
 
@@ -400,10 +409,8 @@ void flow_why_sender_waits(
 	struct mem_arena *a, const struct flow_sender *s, struct flow_reason *ret);
 
 /* refusals.c */
-/* The outcome of IT, an attempt from S, is T. */
-struct flow_trouble;
-void flow_refusals_note(
-	struct flow_sender *s, const struct flow_item *it, const struct flow_trouble *t);
+/* IT, an attempt from S, ended and counts like that (trouble.c). */
+void flow_refusals_note(struct flow_sender *s, const struct flow_item *it, enum flow_counts counts);
 void flow_refusals_forget(struct flow_sender *s);
 /* NULL: the step may go out; else "COUNT times, the last: …": its content was refused. */
 const char *flow_refusals_stopped(const struct conf_campaign *c, size_t step);
@@ -440,5 +447,7 @@ struct flow_trouble flow_trouble_of(const struct mail_verdict *v, struct mail_ru
 	const struct store_past *past, int64_t now_ms);
 /* What a look-up of a lead's domain means for the lead, FAILURES of the name servers in a row. */
 struct flow_trouble flow_trouble_of_lookup(enum dns_mx mx, int failures);
+/* Toward what an attempt counts that ended in STATE with CLASS (its name) and CODE. */
+enum flow_counts flow_trouble_counts(enum store_attempt_state state, const char *class, int code);
 /* How long until the store is tried again, after FAILURES in a row. */
 int64_t flow_trouble_store_wait_ms(unsigned failures);

@@ -4,6 +4,7 @@
  * list from however many mailboxes, and a mailbox is worn out by however many lists.
  * Runs on: loop. Called by record.c with each mail's fate, at the start with those of the ledger, by
  * verbs.c when an operator ends a pause: who was paused is counted anew then.
+ * Never: says which refusal is a bounce, that is trouble.c's; how many are too many is configured.
  */
 #include "flow_private.h"
 
@@ -90,11 +91,6 @@ void flow_guard_saw(const char *mailbox, const char *campaign, bool bounced)
 		stop("campaign", campaign, campaign, &c->guard);
 }
 
-bool flow_guard_is_bounce(enum store_attempt_state state, const char *class)
-{
-	return state == STORE_ATTEMPT_REFUSED && str_eq(class, "recipient-permanent");
-}
-
 /* ---- after a start ------------------------------------------------------------------------------ */
 
 /* Adds a mail of the ledger, unless an operator ended that PAUSE after it. */
@@ -112,11 +108,12 @@ static void recall_for(const char *pause, const struct store_attempt *a, bool bo
 
 static void recall(const struct store_attempt *a)
 {
-	bool bounced = flow_guard_is_bounce(a->state, a->class);
+	enum flow_counts counts = flow_trouble_counts(a->state, a->class, a->code);
+	bool bounced = counts == FLOW_COUNTS_BOUNCE;
 	char *mailbox = xasprintf("pause/mailbox/%s", a->mailbox);
 	char *campaign = xasprintf("pause/campaign/%s", a->campaign);
 
-	if (bounced || a->state == STORE_ATTEMPT_SENT) {
+	if (bounced || counts == FLOW_COUNTS_SENT) {
 		recall_for(mailbox, a, bounced);
 		recall_for(campaign, a, bounced);
 	}

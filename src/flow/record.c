@@ -237,14 +237,16 @@ static void send_outcome(struct flow_item *it, const struct flow_trouble *t)
 static void tell(struct flow_sender *s, const struct flow_item *it, const struct flow_trouble *t)
 {
 	bool is_sent = t->attempt == STORE_ATTEMPT_SENT;
+	enum flow_counts counts =
+		flow_trouble_counts(t->attempt, mail_class_name(t->ruling.class), it->verdict.code);
 
-	flow_refusals_note(s, it, t);
+	flow_refusals_note(s, it, counts);
 	if (t->has_fault)
 		flow_sender_fault(s, t->fault, &it->verdict);
 	else if (is_sent)
 		mailbox_succeed(s->mailbox);
-	if (is_sent || flow_guard_is_bounce(t->attempt, mail_class_name(t->ruling.class)))
-		flow_guard_saw(it->from, it->campaign->name, !is_sent);
+	if (counts == FLOW_COUNTS_SENT || counts == FLOW_COUNTS_BOUNCE)
+		flow_guard_saw(it->from, it->campaign->name, counts == FLOW_COUNTS_BOUNCE);
 }
 
 void flow_record_enter(struct flow_item *it)

@@ -4,10 +4,11 @@
  * stored like an operator's word, and only an operator ends them (`resume`). A mailbox whose mails
  * keep getting lost at the dot is told of.
  * Runs on: loop. Called by record.c once for each attempt, and by what asks whether a step may go out.
- * Never judges a single refusal: that is trouble.c's.
+ * Never judges a single refusal: that, and toward what it counts, is trouble.c's.
  */
 #include "flow_private.h"
 
+#include "coldmail/err.h"
 #include "coldmail/log.h"
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
@@ -40,11 +41,11 @@ static void count_unknown(struct flow_sender *s, const char *to, const struct ma
 	if (!at || is_in_streak(s, at + 1))
 		return;
 	s->unknown[s->n_unknown++] = xstrdup(at + 1);
-	if (s->n_unknown < FLOW_UNKNOWN_MAX)
+	if (s->n_unknown < FLOW_TROUBLE_UNKNOWN_MAX)
 		return;
 	char *why = xasprintf("%d mails in a row were refused by %d domains for an unknown reason, "
 			      "last: %d %s",
-		FLOW_UNKNOWN_MAX, FLOW_UNKNOWN_MAX, v->code, v->text);
+		FLOW_TROUBLE_UNKNOWN_MAX, FLOW_TROUBLE_UNKNOWN_MAX, v->code, v->text);
 
 	log_event(LOG_WARNING, "mailbox_stopped", LOG_S("mailbox", s->address), LOG_S("why", why));
 	flow_pause_for("mailbox", s->address, why);
@@ -112,7 +113,7 @@ const char *flow_refusals_stopped_steps(const struct conf_campaign *c, struct me
 
 static void count_uncertain(struct flow_sender *s, const struct mail_verdict *v)
 {
-	if (++s->n_uncertain >= FLOW_UNCERTAIN_MAX)
+	if (++s->n_uncertain >= FLOW_TROUBLE_UNCERTAIN_MAX)
 		log_event(LOG_WARNING, "mailbox_uncertain", LOG_S("mailbox", s->address),
 			LOG_I("in_a_row", s->n_uncertain), LOG_S("why", v->text),
 			LOG_S("remedy", "see whether its server delivers what it does not confirm: "
@@ -121,20 +122,27 @@ static void count_uncertain(struct flow_sender *s, const struct mail_verdict *v)
 
 /* ---- one more ------------------------------------------------------------------------------------- */
 
-void flow_refusals_note(
-	struct flow_sender *s, const struct flow_item *it, const struct flow_trouble *t)
+void flow_refusals_note(struct flow_sender *s, const struct flow_item *it, enum flow_counts counts)
 {
-	const struct mail_verdict *v = &it->verdict;
-
-	if (t->attempt == STORE_ATTEMPT_SENT)
+	switch (counts) {
+	case FLOW_COUNTS_UNKNOWN:
+		count_unknown(s, it->claimed->email.to, &it->verdict);
+		return;
+	case FLOW_COUNTS_CONTENT:
+		count_content(it->campaign, it->step, &it->verdict);
+		break;
+	case FLOW_COUNTS_SENT:
 		s->n_uncertain = 0;
-	if (t->attempt == STORE_ATTEMPT_UNCERTAIN && t->has_fault)
-		count_uncertain(s, v);
-	if (t->attempt == STORE_ATTEMPT_REFUSED && t->ruling.class == MAIL_CLASS_CONTENT_REJECTED)
-		count_content(it->campaign, it->step, v);
-	if (t->attempt == STORE_ATTEMPT_REFUSED && t->ruling.class == MAIL_CLASS_UNKNOWN &&
-		v->code / 100 == 5)
-		count_unknown(s, it->claimed->email.to, v);
-	else if (t->attempt == STORE_ATTEMPT_SENT || t->attempt == STORE_ATTEMPT_REFUSED)
-		end_streak(s);
+		break;
+	case FLOW_COUNTS_BOUNCE:
+	case FLOW_COUNTS_REFUSAL:
+		break;
+	case FLOW_COUNTS_UNCERTAIN:
+		if (it->verdict.err != CM_ECANCELED) /* it was not we who waited no longer */
+			count_uncertain(s, &it->verdict);
+		return;
+	case FLOW_COUNTS_NOTHING:
+		return;
+	}
+	end_streak(s);
 }

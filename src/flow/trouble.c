@@ -29,9 +29,11 @@ static const struct {
 	enum lead_reason reason;
 	bool has_fault; /* the mailbox's */
 	enum mailbox_fault fault;
+	enum flow_counts counts; /* toward what, together with others */
 } rows[] = {
 	[MAIL_CLASS_SENT] = { FLOW_LEAD_NEXT },
-	[MAIL_CLASS_RECIPIENT_PERMANENT] = { FLOW_LEAD_END, LEAD_REASON_BOUNCED },
+	[MAIL_CLASS_RECIPIENT_PERMANENT] = { FLOW_LEAD_END, LEAD_REASON_BOUNCED,
+		.counts = FLOW_COUNTS_BOUNCE },
 	[MAIL_CLASS_RECIPIENT_TRANSIENT] = { FLOW_LEAD_DEFER, LEAD_REASON_SMTP_DEFERRED },
 	[MAIL_CLASS_GREYLISTED] = { FLOW_LEAD_DEFER, LEAD_REASON_SMTP_DEFERRED },
 	[MAIL_CLASS_MAILBOX_THROTTLED] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true,
@@ -41,10 +43,25 @@ static const struct {
 	[MAIL_CLASS_AUTH_FAILED] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true, MAILBOX_FAULT_AUTH },
 	[MAIL_CLASS_SERVER_TRANSIENT] = { FLOW_LEAD_AGAIN, LEAD_REASON_NONE, true,
 		MAILBOX_FAULT_TRANSIENT },
-	[MAIL_CLASS_CONTENT_REJECTED] = { FLOW_LEAD_AGAIN },
+	[MAIL_CLASS_CONTENT_REJECTED] = { FLOW_LEAD_AGAIN, .counts = FLOW_COUNTS_CONTENT },
 	/* A no that is not understood suppresses nobody and blocks nothing: it is shown. */
-	[MAIL_CLASS_UNKNOWN] = { FLOW_LEAD_HOLD, LEAD_REASON_SMTP_UNKNOWN },
+	[MAIL_CLASS_UNKNOWN] = { FLOW_LEAD_HOLD, LEAD_REASON_SMTP_UNKNOWN,
+		.counts = FLOW_COUNTS_UNKNOWN },
 };
+
+enum flow_counts flow_trouble_counts(enum store_attempt_state s, const char *class, int code)
+{
+	enum flow_counts counts = FLOW_COUNTS_REFUSAL;
+
+	if (s == STORE_ATTEMPT_UNCERTAIN)
+		return FLOW_COUNTS_UNCERTAIN;
+	if (s != STORE_ATTEMPT_REFUSED)
+		return s == STORE_ATTEMPT_SENT ? FLOW_COUNTS_SENT : FLOW_COUNTS_NOTHING;
+	for (size_t c = 0; c < sizeof rows / sizeof *rows; c++)
+		if (str_eq(mail_class_name((enum mail_class)c), class) && rows[c].counts)
+			counts = rows[c].counts;
+	return counts == FLOW_COUNTS_UNKNOWN && code / 100 != 5 ? FLOW_COUNTS_REFUSAL : counts;
+}
 
 /* ---- when ------------------------------------------------------------------------------------- */
 

@@ -284,6 +284,32 @@ START_TEST(case_55_name_servers_that_do_not_answer_say_nothing_of_a_lead)
 }
 END_TEST
 
+START_TEST(what_an_attempt_counts_toward)
+{
+	static const struct {
+		enum store_attempt_state state;
+		const char *class;
+		int code;
+		enum flow_counts counts;
+	} t[] = {
+		{ STORE_ATTEMPT_SENT, "sent", 250, FLOW_COUNTS_SENT },
+		{ STORE_ATTEMPT_REFUSED, "recipient-permanent", 550, FLOW_COUNTS_BOUNCE },
+		{ STORE_ATTEMPT_REFUSED, "content-rejected", 550, FLOW_COUNTS_CONTENT },
+		{ STORE_ATTEMPT_REFUSED, "unknown", 550, FLOW_COUNTS_UNKNOWN },
+		{ STORE_ATTEMPT_REFUSED, "unknown", 450, FLOW_COUNTS_REFUSAL },
+		{ STORE_ATTEMPT_REFUSED, "mailbox-blocked", 550, FLOW_COUNTS_REFUSAL },
+		{ STORE_ATTEMPT_REFUSED, "of another version", 550, FLOW_COUNTS_REFUSAL },
+		{ STORE_ATTEMPT_NOT_SENT, "server-transient", 0, FLOW_COUNTS_NOTHING },
+		{ STORE_ATTEMPT_UNCERTAIN, "unknown", 550, FLOW_COUNTS_NOTHING },
+		{ STORE_ATTEMPT_RELEASED, "content_rejected", 0, FLOW_COUNTS_NOTHING },
+	};
+
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+		ck_assert_int_eq(
+			flow_trouble_counts(t[i].state, t[i].class, t[i].code), t[i].counts);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("flow_trouble");
@@ -302,6 +328,7 @@ int main(void)
 	tcase_add_test(t, case_36_a_mail_that_keeps_breaking_steps_aside);
 	tcase_add_test(t, what_we_let_go_of_ourselves_blames_nobody);
 	tcase_add_test(t, every_verdict_has_a_meaning);
+	tcase_add_test(t, what_an_attempt_counts_toward);
 	tcase_add_test(t, case_55_name_servers_that_do_not_answer_say_nothing_of_a_lead);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
