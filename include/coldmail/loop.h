@@ -25,6 +25,7 @@ struct loop_timer {
 	void (*fn)(void *arg);
 	void *arg; /* borrowed: from the owner, until cancelled */
 	int64_t at_ms; /* boot time */
+	uint64_t number; /* of two for the same time the one set first is first */
 	size_t slot; /* 1 + index in the heap; 0: not set */
 };
 

@@ -19,8 +19,9 @@ static struct {
 	ev_prepare prepare;
 	ev_check check;
 	ev_timer sleep;
-	struct loop_timer **heap; /* owned array of borrowed timers; a binary heap on at_ms */
+	struct loop_timer **heap; /* owned array of borrowed timers; a binary heap: is_before() */
 	size_t n, cap;
+	uint64_t settings; /* of timers, so far */
 	struct loop_defer *defer_head, **defer_tail;
 	unsigned held;
 	bool fast_forward;
@@ -30,6 +31,11 @@ static struct {
 
 /* ---- the heap -------------------------------------------------------------------------------- */
 
+static bool is_before(const struct loop_timer *a, const struct loop_timer *b)
+{
+	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->number < b->number;
+}
+
 static void heap_put(size_t i, struct loop_timer *t)
 {
 	lp.heap[i] = t;
@@ -38,7 +44,7 @@ static void heap_put(size_t i, struct loop_timer *t)
 
 static void heap_up(size_t i, struct loop_timer *t)
 {
-	while (i && lp.heap[(i - 1) / 2]->at_ms > t->at_ms) {
+	while (i && is_before(t, lp.heap[(i - 1) / 2])) {
 		heap_put(i, lp.heap[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
@@ -48,9 +54,9 @@ static void heap_up(size_t i, struct loop_timer *t)
 static void heap_down(size_t i, struct loop_timer *t)
 {
 	for (size_t kid; (kid = 2 * i + 1) < lp.n; i = kid) {
-		if (kid + 1 < lp.n && lp.heap[kid + 1]->at_ms < lp.heap[kid]->at_ms)
+		if (kid + 1 < lp.n && is_before(lp.heap[kid + 1], lp.heap[kid]))
 			kid++;
-		if (lp.heap[kid]->at_ms >= t->at_ms)
+		if (!is_before(lp.heap[kid], t))
 			break;
 		heap_put(i, lp.heap[kid]);
 	}
@@ -72,7 +78,7 @@ void loop_timer_cancel(struct loop_timer *t)
 	t->slot = 0;
 	if (last == t)
 		return;
-	if (i && lp.heap[(i - 1) / 2]->at_ms > last->at_ms)
+	if (i && is_before(last, lp.heap[(i - 1) / 2]))
 		heap_up(i, last);
 	else
 		heap_down(i, last);
@@ -84,6 +90,7 @@ void loop_timer_at(struct loop_timer *t, int64_t boot_ms)
 	if (boot_ms == CLOCK_NEVER_MS)
 		return;
 	t->at_ms = boot_ms;
+	t->number = ++lp.settings;
 	mem_grow(lp.heap, lp.cap, lp.n + 1);
 	heap_up(lp.n++, t);
 }
@@ -103,9 +110,10 @@ bool loop_timer_is_set(const struct loop_timer *t)
 /* Fires what is due now, but nothing that the fired ones set for now: each turn ends. */
 static void fire_due(void)
 {
-	int64_t boot = clock_boot_ms();
+	const int64_t boot = clock_boot_ms();
+	const uint64_t settings = lp.settings;
 
-	for (size_t budget = lp.n; budget && lp.n && lp.heap[0]->at_ms <= boot; budget--) {
+	while (lp.n && lp.heap[0]->at_ms <= boot && lp.heap[0]->number <= settings) {
 		struct loop_timer *t = lp.heap[0];
 
 		loop_timer_cancel(t);

@@ -71,6 +71,56 @@ START_TEST(timers_fire_in_order)
 }
 END_TEST
 
+static uint64_t turns_at[5];
+
+static void set_again(void *arg)
+{
+	turns_at[n_fired++] = loop_stats().turns;
+	if (n_fired == sizeof turns_at / sizeof *turns_at)
+		loop_stop();
+	else
+		loop_timer_in(arg, 0);
+}
+
+/* Whoever splits its work over turns can rely on it, however many timers there are. */
+START_TEST(what_a_timer_sets_for_now_comes_in_the_next_turn)
+{
+	for (size_t i = 1; i < TIMERS; i++) {
+		loop_timer_init(&timers[i], stop, NULL);
+		loop_timer_in(&timers[i], CLOCK_HOUR_MS);
+	}
+	loop_timer_init(&timers[0], set_again, &timers[0]);
+	loop_timer_in(&timers[0], 0);
+	loop_run();
+	ck_assert_uint_eq(n_fired, 5);
+	for (size_t i = 1; i < n_fired; i++)
+		ck_assert_uint_eq(turns_at[i], turns_at[i - 1] + 1);
+}
+END_TEST
+
+static void on_numbered(void *arg)
+{
+	fired_at[n_fired++] = (int64_t)((struct loop_timer *)arg - timers);
+}
+
+START_TEST(of_timers_for_the_same_time_the_first_one_set_is_the_first)
+{
+	struct loop_timer last;
+	int64_t boot = clock_boot_ms();
+
+	for (size_t i = 0; i < TIMERS; i++) {
+		loop_timer_init(&timers[i], on_numbered, &timers[i]);
+		loop_timer_at(&timers[i], boot);
+	}
+	loop_timer_init(&last, stop, NULL);
+	loop_timer_at(&last, boot + 1);
+	loop_run();
+	ck_assert_uint_eq(n_fired, TIMERS);
+	for (size_t i = 0; i < TIMERS; i++)
+		ck_assert_int_eq(fired_at[i], (int64_t)i);
+}
+END_TEST
+
 START_TEST(a_far_timer_does_not_overflow)
 {
 	struct loop_timer t;
@@ -223,6 +273,8 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, timers_fire_in_order);
+	tcase_add_test(t, what_a_timer_sets_for_now_comes_in_the_next_turn);
+	tcase_add_test(t, of_timers_for_the_same_time_the_first_one_set_is_the_first);
 	tcase_add_test(t, a_far_timer_does_not_overflow);
 	tcase_add_test(t, deferred_work_may_defer_itself);
 	tcase_add_test(t, deferred_work_can_be_cancelled);
