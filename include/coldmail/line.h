@@ -26,7 +26,8 @@ struct line_conf {
 	const char *user; /* NULL: no login. With one, there is no connection without it */
 	const char *password; /* for PLAIN or LOGIN (RFC 4954), NULL with a bearer */
 	const char *bearer; /* an access token, for XOAUTH2 */
-	int64_t connect_timeout_ms; /* all until on_open; RFC 5321 4.5.3.2 has 5 min a reply */
+	int64_t connect_timeout_ms; /* from its turn (line_open()) until on_open; RFC 5321 4.5.3.2
+	                               has 5 min a reply */
 	size_t line_max; /* a longer line ends the connection with CM_EPROTO; 0: 8192 */
 };
 
@@ -57,7 +58,8 @@ struct line_events {
 		void *arg, int err, const char *detail, const char *const *greeting, size_t n);
 };
 
-/* Starts to connect. Always succeeds; failures arrive in on_end. ARG and EVENTS are borrowed until
+/* Connects, when it is its turn: of many that are opened at once a few begin in each turn of the loop.
+ * Always succeeds; failures arrive in on_end. ARG and EVENTS are borrowed until
  * on_end or line_close(). */
 struct line *line_open(const struct line_conf *conf, const struct line_events *events, void *arg);
 

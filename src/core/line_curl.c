@@ -111,7 +111,7 @@ static void set_limits(CURL *easy, int64_t limit_ms)
 	multi_set(easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, beyond_ms / 1000);
 }
 
-CURL *line_curl_start(const struct line_curl_conf *conf)
+CURL *line_curl_new(const struct line_curl_conf *conf)
 {
 	CURL *easy = curl_easy_init();
 	char *url = url_with_helo(conf->line->url, conf->line->helo);
@@ -133,14 +133,17 @@ CURL *line_curl_start(const struct line_curl_conf *conf)
 	set_tls(easy, conf->line);
 	set_login(easy, conf->line);
 	set_limits(easy, conf->line->connect_timeout_ms);
-
-	multi_add(&multi, easy);
 	return easy;
+}
+
+void line_curl_start(CURL *easy)
+{
+	multi_add(&multi, easy);
 }
 
 void line_curl_end(CURL *easy)
 {
-	multi_remove(&multi, easy);
+	multi_remove(&multi, easy); /* which is none that was not started, too */
 	curl_easy_cleanup(easy);
 }
 

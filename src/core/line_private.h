@@ -15,16 +15,17 @@ int line_curl_init(void (*on_done)(void *arg, CURLcode res));
 void line_curl_done(void);
 
 struct line_curl_conf {
-	const struct line_conf *line; /* borrowed: during line_curl_start(); libcurl's own limits
+	const struct line_conf *line; /* borrowed: during line_curl_new(); libcurl's own limits
 	                                 are put beyond its */
 	char *error; /* CURL_ERROR_SIZE bytes; borrowed: until line_curl_end() */
 	curl_write_callback on_header;
 	void *arg; /* of on_header and on_done */
 };
 
-/* Starts to connect; never fails. The handle stays in the multi until line_curl_end(), which closes
- * the connection at once and without a word. */
-CURL *line_curl_start(const struct line_curl_conf *conf);
+/* A handle, of which on_done hears after line_curl_start(): it connects from the next turn on. Neither
+ * fails. line_curl_end() closes the connection, if there is one, at once and without a word. */
+CURL *line_curl_new(const struct line_curl_conf *conf);
+void line_curl_start(CURL *easy);
 void line_curl_end(CURL *easy);
 
 /* What RES and libcurl's text ERROR (line_result.c) mean: an enum cm_err, and a text that is borrowed

@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <check.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -333,6 +334,99 @@ START_TEST(closed_while_connecting)
 }
 END_TEST
 
+/* ---- many at once ---------------------------------------------------------------------------- */
+
+#define MANY 24
+
+static struct {
+	struct line *lines[MANY]; /* NULL: it has ended */
+	int fds[MANY];
+	int came, came_in_a_turn, ended;
+	useconds_t sleep_us; /* once, when the first ones have come */
+	struct loop_timer timer;
+} many;
+
+static void on_many_end(
+	void *arg, int err, const char *detail, const char *const *greeting, size_t n)
+{
+	(void)detail, (void)greeting, (void)n;
+	ck_assert_int_eq(err, CM_ETIMEDOUT);
+	*(struct line **)arg = NULL;
+	many.ended++;
+}
+
+/* Each turn: who has come? */
+static void count_many(void *arg)
+{
+	int before = many.came;
+
+	(void)arg;
+	for (int fd; (fd = accept4(peer.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;)
+		many.fds[many.came++] = fd;
+	if (many.came - before > many.came_in_a_turn)
+		many.came_in_a_turn = many.came - before;
+	if (many.came && many.sleep_us) {
+		usleep(many.sleep_us);
+		many.sleep_us = 0;
+	}
+	loop_timer_in(&many.timer, 0);
+}
+
+/* Opens them all and turns for MS. The server says nothing. */
+static void open_many(int64_t limit_ms, int64_t ms)
+{
+	static const struct line_events events = { .on_end = on_many_end };
+	const struct line_conf conf = {
+		.url = peer.url, .plain = true, .helo = "me.example", .connect_timeout_ms = limit_ms
+	};
+
+	ck_assert_int_eq(fcntl(peer.listener, F_SETFL, O_NONBLOCK), 0);
+	for (size_t i = 0; i < MANY; i++)
+		many.lines[i] = line_open(&conf, &events, &many.lines[i]);
+	loop_timer_init(&many.timer, count_many, NULL);
+	loop_timer_in(&many.timer, 0);
+	run_for(ms);
+}
+
+static void close_many(void)
+{
+	loop_timer_cancel(&many.timer);
+	for (size_t i = 0; i < MANY; i++)
+		line_close(many.lines[i]);
+	while (many.came)
+		close(many.fds[--many.came]);
+}
+
+/* Each turn has a few that begin, and none of them waits for another. */
+START_TEST(of_many_at_once_a_few_begin_in_a_turn)
+{
+	open_many(5000, 200);
+	ck_assert_int_eq(many.came, MANY);
+	ck_assert_int_le(many.came_in_a_turn, 8);
+	ck_assert_int_eq(many.ended, 0);
+	close_many();
+}
+END_TEST
+
+START_TEST(the_limit_begins_when_it_is_a_lines_turn)
+{
+	many.sleep_us = 1200 * 1000;
+	open_many(1000, 1300);
+	ck_assert_int_eq(many.came, MANY);
+	ck_assert_int_ge(many.ended, 1);
+	ck_assert_int_le(many.ended, 16);
+	close_many();
+}
+END_TEST
+
+START_TEST(closed_before_it_was_its_turn)
+{
+	open_many(5000, 0);
+	ck_assert_int_lt(many.came, MANY);
+	close_many();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("line");
@@ -349,6 +443,9 @@ int main(void)
 	tcase_add_test(tc, slow_resolver);
 	tcase_add_test(tc, unknown_name);
 	tcase_add_test(tc, connect_limit);
+	tcase_add_test(tc, of_many_at_once_a_few_begin_in_a_turn);
+	tcase_add_test(tc, the_limit_begins_when_it_is_a_lines_turn);
+	tcase_add_test(tc, closed_before_it_was_its_turn);
 	tcase_add_loop_test(tc, closed_while_connecting, 0, 2);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);
