@@ -431,13 +431,18 @@ struct store_req {
 		struct { /* FORGET: the lead is gone, and with it every address, name and word about
 		            this person; the ledger's keys stay, and a suppression of the person as
 		            STORE_FORGOTTEN. What was not sent is cancelled. CM_EBUSY: a mail is under
-		            way; CM_ENOENT: nothing is known. SCRUB (no arguments) afterwards: the
-		            bytes are gone from the files, too; CM_EBUSY: not yet, somebody reads */
+		            way; CM_ENOENT: nothing is known */
 			const char *email, *email_person; /* canonical, and its person */
 			const char *source;
 			bool dry_run;
 			size_t n_leads, n_emails, n_attempts, n_suppressions; /* answer */
 		} forget;
+		struct
+		{ /* SCRUB, after FORGET: the bytes are gone from the files, too. All is written
+		            anew, and other writes wait: CM_ETOOBIG: not of a large store, but for
+		            AT_ANY_SIZE; CM_EBUSY: not yet, somebody reads or writes */
+			bool at_any_size;
+		} scrub;
 		struct { /* CONTROL_SET: then voids for the open attempts it is about (pauses) */
 			struct store_control *v;
 			size_t n;

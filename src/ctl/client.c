@@ -105,8 +105,8 @@ static CURLcode post(
 	/* A body over a megabyte need not wait for leave to be sent. */
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 	bool is_long = str_eq(command, "audit") || str_eq(command, "backup") ||
-		       str_eq(command, "restore") || str_eq(command, "takeover") ||
-		       str_eq(command, "test-send");
+		       str_eq(command, "forget") || str_eq(command, "restore") ||
+		       str_eq(command, "takeover") || str_eq(command, "test-send");
 
 	if (!client.curl)
 		client.curl = curl_easy_init();

@@ -34,6 +34,7 @@ static int ask(const struct ctl *c, bool dry_run, cJSON **ret)
 	cJSON *in = ctl_new("address", c->args[0]);
 
 	cJSON_AddBoolToObject(in, "dry_run", dry_run);
+	cJSON_AddBoolToObject(in, "vacuum", ctl_option(c, "vacuum") != NULL);
 	return ctl_ask(c, "forget", in, ret);
 }
 
@@ -73,9 +74,9 @@ static int forget(const struct ctl *c)
 	if (!c->dry_run)
 		puts("Only a keyed hash of the address stays, and stays suppressed.");
 	if (!c->dry_run && !ctl_flag(answer, "scrubbed"))
-		puts("The store's log could not be cut just now: bytes may stay in it until it is "
-		     "next "
-		     "emptied. To do that: the same command again.");
+		printf("Traces may still be in the store's files (%s). To have none: the same "
+		       "command again, for a large store with --vacuum.\n",
+			ctl_text(answer, "why"));
 	free(what);
 	cJSON_Delete(answer);
 	return CM_EXIT_OK;
@@ -83,7 +84,8 @@ static int forget(const struct ctl *c)
 
 const struct ctl_command ctl_commands_forget[] = {
 	{ "forget", "ADDRESS", 1, 1, "erase all that is known of a person, for good", forget, 0,
-		{ { 0 } },
+		{ { "vacuum", NULL,
+			"rewrite the store, however large; nothing is sent meanwhile" } },
 		"Addresses, names, words of mails and what servers said are erased; that something "
 		"was\n"
 		"sent, when, and what came of it stays, under a keyed hash, which stays "

@@ -18,6 +18,8 @@ static void on_scrubbed(struct store_req *r)
 	cJSON *out = c->out;
 	c->out = NULL;
 	cJSON_AddBoolToObject(out, "scrubbed", !r->err);
+	if (r->err)
+		cJSON_AddStringToObject(out, "why", r->why ? r->why : cm_strerror(r->err));
 	ops_reply(c, out);
 }
 
@@ -41,7 +43,9 @@ static void on_forgotten(struct store_req *r)
 	}
 	log_event(LOG_NOTICE, "forget", LOG_S("person", r->person),
 		LOG_I("leads", r->u.forget.n_leads), LOG_I("emails", r->u.forget.n_emails));
-	store_send(store_req_new(STORE_SCRUB, on_scrubbed, c->id, NULL));
+	struct store_req *scrub = store_req_new(STORE_SCRUB, on_scrubbed, c->id, NULL);
+	scrub->u.scrub.at_any_size = ops_flag(c, "vacuum");
+	store_send(scrub);
 }
 
 static void forget(struct ops_call *c)
@@ -59,6 +63,7 @@ static void forget(struct ops_call *c)
 }
 
 const struct ops_command ops_cmd_forget[] = {
-	{ "forget", forget, OPS_CHANGES | OPS_PRIVATE, { { "address", OPS_TEXT, true } } },
+	{ "forget", forget, OPS_CHANGES | OPS_PRIVATE,
+		{ { "address", OPS_TEXT, true }, { "vacuum", OPS_FLAG } } },
 	{ 0 },
 };

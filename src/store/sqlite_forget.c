@@ -6,9 +6,15 @@
  */
 #include "store_sqlite.h"
 
+#include <sys/stat.h>
+
+#include "coldmail/clock.h"
 #include "coldmail/err.h"
 
-#define SCRUB_BUSY_MS 500 /* the writer waits meanwhile */
+/* A store up to this size is rewritten in a second or two, and unasked. */
+#define REWRITE_MAX     ((int64_t)128 << 20)
+#define REWRITE_BUSY_MS (5 * CLOCK_SECOND_MS) /* for its turn among the writers */
+#define CUT_BUSY_MS     500 /* the writer waits meanwhile */
 
 /* ---- FORGET ------------------------------------------------------------------------------------- */
 
@@ -98,8 +104,26 @@ bool store_fact_is_forgotten(struct store_db *db, const char *person)
 
 /* ---- SCRUB -------------------------------------------------------------------------------------- */
 
-/* What is deleted is overwritten in its page (secure_delete); what the page was before is in the log
- * until that is cut. */
+/* What is deleted is overwritten in its place (secure_delete). But SQLite moves rows from page to page as
+ * they come, and leaves what it moved in the free part of a page: only a file that is written anew has
+ * none of that. Its temporary copy is a file, so that a large store needs no memory. */
+static int rewrite(struct store_req *r, struct store_db *db, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return store_refuse_os(r, "looking at", path);
+	if (st.st_size > REWRITE_MAX && !r->u.scrub.at_any_size)
+		return store_refuse(r, CM_ETOOBIG, "a store of this size is not rewritten unasked");
+	int rc = sqlite3_exec(db->h, "PRAGMA temp_store = FILE; VACUUM", NULL, NULL, NULL);
+	if (!rc)
+		return CM_OK;
+	return (rc & 0xff) == SQLITE_BUSY
+		       ? store_refuse(r, CM_EBUSY, "somebody writes to the store")
+		       : store_refuse(r, store_db_fail(db, rc, "rewriting the store"), db->why);
+}
+
+/* What a page was before is in the log until that is cut. */
 static int cut_log(struct store_req *r, struct store_db *db)
 {
 	sqlite3_stmt *st = NULL;
@@ -120,10 +144,15 @@ bool store_slice_scrub(const char *path, struct store_req *r)
 {
 	struct store_db db = { 0 };
 
-	if (store_db_open(&db, path, STORE_DB_WRITER, SCRUB_BUSY_MS))
+	if (store_db_open(&db, path, STORE_DB_WRITER, REWRITE_BUSY_MS)) {
 		r->err = store_refuse(r, db.err, db.why);
-	else
-		r->err = cut_log(r, &db);
+	} else {
+		int err = rewrite(r, &db, path);
+
+		sqlite3_busy_timeout(db.h, CUT_BUSY_MS);
+		r->err = cut_log(r, &db); /* in any case: most of it goes with this */
+		r->err = r->err ? r->err : err;
+	}
 	store_db_close(&db);
 	return true;
 }

@@ -1,5 +1,9 @@
 """A person is forgotten: nothing that says who it was is left in any byte of the store, it is written to by
 nobody again, and the rest of the ledger stands as it did."""
+import collections
+import random
+import re
+
 import oracle
 import pytest
 
@@ -49,6 +53,55 @@ def test_no_byte_of_a_person_stays(runs, coldmail):
         assert coldmail.stop() == 0
         assert not found(coldmail)
     assert coldmail.ctl("suppress", "check", "x@take.example")["by"][0]["evidence"] == ""
+
+
+def copies(coldmail):
+    """{address: how often it is in the files of the store}"""
+    data = b"".join(f.read_bytes() for f in coldmail.folder.glob("store.db*"))
+    return collections.Counter(a.decode() for a in re.findall(rb"p\d{4}@take\.example", data))
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "down"])
+def test_no_trace_stays_in_a_page_that_was_rearranged(runs, tmp_path):
+    """Rows that grow make SQLite move others to another page, and leave what is moved where it was."""
+    chance = random.Random(5)
+    people = [f"p{i:04}@take.example" for i in range(2000)]
+    with Coldmail(tmp_path, mailbox(ALI, 1), campaign(start="manual")) as coldmail:
+        coldmail.start()
+        coldmail.import_leads(people)
+        for _ in range(4):
+            chance.shuffle(people)
+            coldmail.import_leads([{"email": person, "company": "x" * chance.randrange(1, 1500)}
+                                   for person in people])
+        assert coldmail.stop() == 0
+        before = copies(coldmail)
+        twice = [person for person, n in before.items() if n > min(before.values())]
+        assert twice, "no row was left where it had been"
+        if runs:
+            coldmail.start()
+        for person in twice[:5]:
+            assert coldmail.ctl("forget", person)["scrubbed"] is True
+        assert not copies(coldmail).keys() & set(twice[:5])
+        assert coldmail.ctl("audit")["findings"] == []
+        assert not coldmail.events("store_down")
+        if runs:
+            assert coldmail.stop() == 0
+            assert not copies(coldmail).keys() & set(twice[:5])
+
+
+def test_a_large_store_is_written_anew_when_asked_to(coldmail):
+    with coldmail.database(write=True) as db:
+        db.execute("CREATE TABLE ballast AS SELECT zeroblob(140 << 20)")
+    assert coldmail.ctl("forget", ADA["email"]) == {
+        "leads": 1, "emails": 1, "attempts": 1, "suppressions": 0, "scrubbed": False,
+        "why": "a store of this size is not rewritten unasked"}
+    told = run(coldmail, "--yes", "forget", ADA["email"]).stdout
+    assert "Traces may still be" in told and "--vacuum" in told
+    assert coldmail.ctl("forget", ADA["email"], "--vacuum")["scrubbed"] is True
+    assert not found(coldmail)
+    coldmail.import_leads(["bob@take.example"])
+    coldmail.wait_sent(5)  # it works as before
+    assert coldmail.stop() == 0
 
 
 def test_what_is_left_guards_and_tells_nothing(coldmail, server):

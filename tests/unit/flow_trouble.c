@@ -300,7 +300,7 @@ START_TEST(what_an_attempt_counts_toward)
 		{ STORE_ATTEMPT_REFUSED, "mailbox-blocked", 550, FLOW_COUNTS_REFUSAL },
 		{ STORE_ATTEMPT_REFUSED, "of another version", 550, FLOW_COUNTS_REFUSAL },
 		{ STORE_ATTEMPT_NOT_SENT, "server-transient", 0, FLOW_COUNTS_NOTHING },
-		{ STORE_ATTEMPT_UNCERTAIN, "unknown", 550, FLOW_COUNTS_NOTHING },
+		{ STORE_ATTEMPT_UNCERTAIN, "unknown", 550, FLOW_COUNTS_UNCERTAIN },
 		{ STORE_ATTEMPT_RELEASED, "content_rejected", 0, FLOW_COUNTS_NOTHING },
 	};
 
