@@ -123,8 +123,18 @@ enum mailbox_fault {
 #undef X
 };
 const char *mailbox_fault_name(enum mailbox_fault f);
-/* M failed in the way F: it leaves READY for as long as mail.md says. WHY is for people (copied). */
-void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why);
+/* What a fault means (flow/trouble.c decides): where M goes, and for how long. */
+struct mailbox_remedy {
+	enum mailbox_fault fault;
+	enum mailbox_state to; /* THROTTLED, BLOCKED, AUTH or TLS */
+	/* For so long, doubled with each fault up to the maximum until a mail succeeds; not less than
+	 * what an earlier one has doubled it to. CLOCK_NEVER_MS: until somebody ends it. */
+	int64_t wait_ms, wait_max_ms;
+	int64_t believe_ms; /* for so long its day holds no more than was taken in this one; 0: it does */
+};
+/* M failed and leaves READY, unless something worse has stopped it already. WHY is for people (copied). */
+void mailbox_fault(struct mailbox *m, const struct mailbox_remedy *r, const char *why);
+int mailbox_refused_logins(const struct mailbox *m); /* one after the other, until now */
 void mailbox_succeed(struct mailbox *m); /* it works: ends the backoff's growth */
 
 /* WHY it is to be still, for people (copied); NULL: it is not (any more). */

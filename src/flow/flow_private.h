@@ -442,6 +442,8 @@ struct flow_trouble {
 struct mail_ruling flow_trouble_ruling(struct mail_classes *classes, const struct mail_verdict *v);
 /* What broke when V ended a connection before its first mail. */
 enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v, struct mail_ruling r);
+/* What that means for M. */
+struct mailbox_remedy flow_trouble_remedy(enum mailbox_fault f, const struct mailbox *m);
 /* V is the fate of attempt number N of a step, R who is at fault; PAST: of the attempts before. */
 struct flow_trouble flow_trouble_of(const struct mail_verdict *v, struct mail_ruling r, int n,
 	const struct store_past *past, int64_t now_ms);

@@ -175,7 +175,8 @@ void flow_sender_fault(struct flow_sender *s, enum mailbox_fault f, const struct
 		why = xasprintf("%d mails in a row are uncertain: %s", s->n_uncertain, said);
 	else if (v->outcome == MAIL_OUTCOME_UNCERTAIN)
 		why = xasprintf("a mail is uncertain: %s", said);
-	mailbox_fault(s->mailbox, f, why ? why : said);
+	const struct mailbox_remedy remedy = flow_trouble_remedy(f, s->mailbox);
+	mailbox_fault(s->mailbox, &remedy, why ? why : said);
 	free(why);
 	free(said);
 }

@@ -128,6 +128,41 @@ enum mailbox_fault flow_trouble_of_connecting(const struct mail_verdict *v, stru
 	return v->code ? fault_of(v, r) : MAILBOX_FAULT_TRANSIENT;
 }
 
+/* ---- mailboxes --------------------------------------------------------------------------------- */
+
+/* A login that is refused so often in a row waits for an operator. */
+#define LOGINS_MAX 2
+
+#define BACKOFF        .to = MAILBOX_THROTTLED, .wait_ms = CLOCK_MINUTE_MS, .wait_max_ms = CLOCK_HOUR_MS
+#define FOR(state, ms) .to = MAILBOX_##state, .wait_ms = (ms), .wait_max_ms = (ms)
+
+static const struct mailbox_remedy remedies[] = {
+	[MAILBOX_FAULT_TRANSIENT] = { BACKOFF },
+	[MAILBOX_FAULT_RATE] = { BACKOFF },
+	/* When its day has room again below what it took; what a provider calls enough is believed for
+	 * a week. */
+	[MAILBOX_FAULT_DAILY_LIMIT] = { FOR(THROTTLED, CLOCK_HOUR_MS),
+		.believe_ms = 7 * CLOCK_DAY_MS },
+	/* Tried again after a day at the earliest. */
+	[MAILBOX_FAULT_BLOCKED] = { FOR(BLOCKED, CLOCK_DAY_MS) },
+	[MAILBOX_FAULT_AUTH] = { FOR(AUTH, CLOCK_NEVER_MS) },
+	/* The server could not look (454). */
+	[MAILBOX_FAULT_AUTH_LATER] = { FOR(AUTH, 30 * CLOCK_MINUTE_MS) },
+	/* Certificates are renewed by others, at any time. */
+	[MAILBOX_FAULT_TLS] = { FOR(TLS, CLOCK_HOUR_MS) },
+};
+#undef BACKOFF
+#undef FOR
+
+struct mailbox_remedy flow_trouble_remedy(enum mailbox_fault f, const struct mailbox *m)
+{
+	bool is_first = f == MAILBOX_FAULT_AUTH && mailbox_refused_logins(m) < LOGINS_MAX - 1;
+	struct mailbox_remedy r = remedies[is_first ? MAILBOX_FAULT_TRANSIENT : f];
+
+	r.fault = f;
+	return r;
+}
+
 /* ---- attempts --------------------------------------------------------------------------------- */
 
 static struct flow_trouble sent(void)

@@ -12,10 +12,6 @@
 #include "cap.h"
 #include "pace.h"
 
-/* A throttled mailbox waits this long, doubling (mail.md: back off 1 -> 60 min). */
-#define MAILBOX_BACKOFF_FIRST_MS CLOCK_MINUTE_MS
-#define MAILBOX_BACKOFF_MAX_MS   CLOCK_HOUR_MS
-
 struct mailbox {
 	struct list_node node; /* in the list of its state */
 	char *address; /* owned */

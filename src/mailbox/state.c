@@ -1,6 +1,6 @@
 /*
  * The states of a mailbox: a state is a list, one function moves, and a table says which moves there
- * are. What a fault means for a mailbox, for how long, is a table, too (mail.md, "who is at fault").
+ * are. What a fault means, and for how long, is said by whoever reports it (flow/trouble.c).
  * Runs on: loop. Called by pool.c, and by flow when something happened.
  * Never tries anything: it says until when a mailbox is still.
  */
@@ -11,15 +11,10 @@
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
 
-/* A blocked mailbox is tried again after a day at the earliest (mail.md). */
-#define BLOCKED_MS CLOCK_DAY_MS
-/* A login is tried so often; one that the server could not look at (454) again after so long. */
-#define LOGINS_MAX    2
-#define AUTH_LATER_MS (30 * CLOCK_MINUTE_MS)
-/* Certificates are renewed by others, at any time. */
-#define TLS_MS CLOCK_HOUR_MS
-/* What a provider called a day's worth is believed for so long. */
-#define LOWERED_MS (7 * CLOCK_DAY_MS)
+/* No stored state or lowered cap is believed to last longer, whatever its row says. */
+#define STATE_MAX_MS   CLOCK_DAY_MS
+#define LOWERED_MAX_MS (7 * CLOCK_DAY_MS)
+#define REFUSED_MAX    100
 
 static struct list lists[MAILBOX_REMOVED + 1];
 static void (*on_change)(struct mailbox *m);
@@ -116,7 +111,6 @@ void mailbox_state_init(void)
 void mailbox_state_enter(struct mailbox *m)
 {
 	m->until_ms = CLOCK_NEVER_MS;
-	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
 	m->is_proven = true;
 	list_push(&lists[m->state], &m->node);
 }
@@ -181,84 +175,49 @@ void mailbox_state_wake(struct mailbox *m)
 
 /* ---- faults ----------------------------------------------------------------------------------- */
 
-static int64_t next_backoff(struct mailbox *m)
+static int64_t backoff(struct mailbox *m, const struct mailbox_remedy *r)
 {
-	int64_t ms = m->backoff_ms;
+	int64_t ms = m->backoff_ms > r->wait_ms ? m->backoff_ms : r->wait_ms;
 
-	m->backoff_ms = ms * 2 > MAILBOX_BACKOFF_MAX_MS ? MAILBOX_BACKOFF_MAX_MS : ms * 2;
+	m->backoff_ms = ms * 2 > r->wait_max_ms ? r->wait_max_ms : ms * 2;
 	return ms;
 }
 
 /* The provider's own count says that today was enough: believe it, and go on when there is room below
- * what it took; not before an hour, whatever our count says. What is past its slot and still under way, the
- * mail that was refused first of all, it did not take. */
-static int64_t believe_limit(struct mailbox *m)
+ * what it took; not before R's wait, whatever our count says. What is past its slot and still under way,
+ * the mail that was refused first of all, it did not take. */
+static int64_t believe_limit(struct mailbox *m, const struct mailbox_remedy *r)
 {
 	int64_t now = clock_wall_ms();
 	size_t used = mailbox_pace_used(&m->pace, now), not_taken = m->in_use - m->waiting;
 
 	used = used > not_taken ? used - not_taken : 0;
-
 	m->cap.lowered = used ? (int)used : 1;
-	m->cap.lowered_until_ms = now + LOWERED_MS;
+	m->cap.lowered_until_ms = now + r->believe_ms;
 	int64_t wait =
 		used ? mailbox_pace_day_opens(&m->pace, now, (int)used, 0) - now : CLOCK_DAY_MS;
-	return wait < CLOCK_HOUR_MS ? CLOCK_HOUR_MS : wait;
+	return wait < r->wait_ms ? r->wait_ms : wait;
 }
 
-static enum mailbox_state state_after(struct mailbox *m, enum mailbox_fault f)
+static int64_t time_after(struct mailbox *m, const struct mailbox_remedy *r)
 {
-	switch (f) {
-	case MAILBOX_FAULT_TRANSIENT:
-	case MAILBOX_FAULT_RATE:
-	case MAILBOX_FAULT_DAILY_LIMIT:
-		break;
-	case MAILBOX_FAULT_BLOCKED:
-		return MAILBOX_BLOCKED;
-	case MAILBOX_FAULT_AUTH:
-		return ++m->refused_logins < LOGINS_MAX ? MAILBOX_THROTTLED : MAILBOX_AUTH;
-	case MAILBOX_FAULT_AUTH_LATER:
-		return MAILBOX_AUTH;
-	case MAILBOX_FAULT_TLS:
-		return MAILBOX_TLS;
-	}
-	return MAILBOX_THROTTLED;
-}
-
-static int64_t time_after(struct mailbox *m, enum mailbox_fault f)
-{
-	switch (f) {
-	case MAILBOX_FAULT_TRANSIENT:
-	case MAILBOX_FAULT_RATE:
-		break;
-	case MAILBOX_FAULT_DAILY_LIMIT:
-		return believe_limit(m);
-	case MAILBOX_FAULT_BLOCKED:
-		return BLOCKED_MS;
-	case MAILBOX_FAULT_AUTH:
-		if (m->refused_logins >= LOGINS_MAX)
-			return CLOCK_NEVER_MS;
-		break;
-	case MAILBOX_FAULT_AUTH_LATER:
-		return AUTH_LATER_MS;
-	case MAILBOX_FAULT_TLS:
-		return TLS_MS;
-	}
-	return next_backoff(m);
+	if (r->believe_ms)
+		return believe_limit(m, r);
+	return r->wait_ms < r->wait_max_ms ? backoff(m, r) : r->wait_ms;
 }
 
 /* All connections of a mailbox fail at once: the first one to tell decides, but for a fault that is
  * worse than that. What stops it already is not made longer. */
-static bool changes_anything(const struct mailbox *m, enum mailbox_fault f)
+static bool changes_anything(const struct mailbox *m, enum mailbox_state to)
 {
 	switch (m->health) {
 	case MAILBOX_READY:
 		return true;
 	case MAILBOX_THROTTLED:
-		return f == MAILBOX_FAULT_BLOCKED || f == MAILBOX_FAULT_TLS;
+		return to == MAILBOX_BLOCKED || to == MAILBOX_TLS;
 	case MAILBOX_AUTH:
 	case MAILBOX_TLS:
-		return f == MAILBOX_FAULT_BLOCKED;
+		return to == MAILBOX_BLOCKED;
 	case MAILBOX_BLOCKED:
 	case MAILBOX_PAUSED:
 	case MAILBOX_REMOVED:
@@ -267,22 +226,27 @@ static bool changes_anything(const struct mailbox *m, enum mailbox_fault f)
 	return false;
 }
 
-void mailbox_fault(struct mailbox *m, enum mailbox_fault f, const char *why)
+void mailbox_fault(struct mailbox *m, const struct mailbox_remedy *r, const char *why)
 {
-	if (!changes_anything(m, f))
+	if (!changes_anything(m, r->to))
 		return;
 	log_event(LOG_WARNING, "mailbox_fault", LOG_S("mailbox", m->address),
-		LOG_S("fault", mailbox_fault_name(f)), LOG_S("why", why));
+		LOG_S("fault", mailbox_fault_name(r->fault)), LOG_S("why", why));
 	m->is_proven = false;
-	enum mailbox_state to = state_after(m, f);
-	set_health(m, to, time_after(m, f), why);
+	m->refused_logins += r->fault == MAILBOX_FAULT_AUTH;
+	set_health(m, r->to, time_after(m, r), why);
+}
+
+int mailbox_refused_logins(const struct mailbox *m)
+{
+	return m->refused_logins;
 }
 
 void mailbox_succeed(struct mailbox *m)
 {
 	if (m->is_proven)
 		return;
-	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->backoff_ms = 0;
 	m->refused_logins = 0;
 	m->is_proven = true;
 	changed(m);
@@ -301,7 +265,7 @@ void mailbox_pause(struct mailbox *m, const char *why)
 
 void mailbox_resume(struct mailbox *m)
 {
-	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->backoff_ms = 0;
 	m->refused_logins = 0;
 	m->cap.lowered = 0;
 	m->is_resumed = !m->has_history;
@@ -312,7 +276,7 @@ void mailbox_renew(struct mailbox *m)
 {
 	if (m->health == MAILBOX_BLOCKED)
 		return;
-	m->backoff_ms = MAILBOX_BACKOFF_FIRST_MS;
+	m->backoff_ms = 0;
 	m->refused_logins = 0;
 	set_health(m, MAILBOX_READY, CLOCK_NEVER_MS, "another server or login is configured");
 }
@@ -354,7 +318,7 @@ static int64_t time_left(enum mailbox_state s, int64_t until_ms)
 
 	if (s == MAILBOX_AUTH && until_ms == CLOCK_NEVER_MS)
 		return CLOCK_NEVER_MS;
-	return CLAMP(until_ms, now, now + BLOCKED_MS) - now;
+	return CLAMP(until_ms, now, now + STATE_MAX_MS) - now;
 }
 
 void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept)
@@ -362,15 +326,15 @@ void mailbox_state_recall(struct mailbox *m, const struct store_mailbox *kept)
 	int64_t now = clock_wall_ms();
 	enum mailbox_state s = MAILBOX_READY;
 
-	m->backoff_ms = CLAMP(kept->backoff_ms, MAILBOX_BACKOFF_FIRST_MS, MAILBOX_BACKOFF_MAX_MS);
-	m->refused_logins = kept->refused_logins;
+	m->backoff_ms = CLAMP(kept->backoff_ms, 0, STATE_MAX_MS);
+	m->refused_logins = CLAMP(kept->refused_logins, 0, REFUSED_MAX);
 	m->cap.lowered = kept->lowered;
-	m->cap.lowered_until_ms = CLAMP(kept->lowered_until_ms, 0, now + LOWERED_MS);
+	m->cap.lowered_until_ms = CLAMP(kept->lowered_until_ms, 0, now + LOWERED_MAX_MS);
 	m->cap.back_ms = CLAMP(kept->back_ms, 0, now);
 	for (enum mailbox_state k = MAILBOX_THROTTLED; k < MAILBOX_PAUSED; k++)
 		if (str_eq(state_names[k], kept->state))
 			s = k;
-	m->is_proven = s == MAILBOX_READY && m->backoff_ms == MAILBOX_BACKOFF_FIRST_MS;
+	m->is_proven = s == MAILBOX_READY && !m->backoff_ms;
 	if (s != MAILBOX_READY)
 		set_health(m, s, time_left(s, kept->until_ms), kept->why);
 }

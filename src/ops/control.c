@@ -13,7 +13,7 @@
 #define IDLE_MAX_S      60u
 
 /* Who stops in the middle of a request must not keep others out. */
-#define REQUEST_MAX_MS INT64_C(10000)
+#define REQUEST_MAX_MS INT64_C(5000)
 
 static const struct ops_http_header headers[] = { { "Content-Type", "application/json" }, { 0 } };
 

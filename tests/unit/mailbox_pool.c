@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "coldmail/clock.h"
+#include "flow/flow_private.h"
 
 #define ALI "ali@send.example"
 
@@ -54,11 +55,19 @@ START_TEST(a_limit_that_falls_and_rises_again_grants_nothing)
 }
 END_TEST
 
+/* What a fault means is said by flow/trouble.c, here as there. */
+static void fault(struct mailbox *box, enum mailbox_fault f, const char *why)
+{
+	const struct mailbox_remedy r = flow_trouble_remedy(f, box);
+
+	mailbox_fault(box, &r, why);
+}
+
 START_TEST(a_backoff_ends_whatever_the_wall_clock_says)
 {
 	int64_t wall = clock_wall_ms(), until = 0;
 
-	mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421 later");
+	fault(m, MAILBOX_FAULT_TRANSIENT, "421 later");
 	clock_set_wall_ms(wall - 300 * CLOCK_DAY_MS);
 	ck_assert_uint_eq(mailbox_room(m, NULL, &until), 0);
 	ck_assert_int_le(until, clock_wall_ms() + CLOCK_MINUTE_MS);
@@ -105,7 +114,7 @@ START_TEST(a_fault_stops_a_mailbox_as_long_as_it_has_to)
 	};
 
 	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
-		mailbox_fault(m, v[i].fault, "no");
+		fault(m, v[i].fault, "no");
 		expect_closed(v[i].gate, v[i].for_ms);
 		ck_assert_str_eq(mailbox_info(m).why, "no");
 		clock_skip_ms(v[i].for_ms);
@@ -120,10 +129,10 @@ END_TEST
 
 START_TEST(a_login_is_tried_twice)
 {
-	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	fault(m, MAILBOX_FAULT_AUTH, "535 no");
 	clock_skip_ms(CLOCK_MINUTE_MS);
 	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
-	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	fault(m, MAILBOX_FAULT_AUTH, "535 no");
 	expect_closed("mailbox_auth", CLOCK_NEVER_MS);
 	clock_skip_ms(1000 * CLOCK_DAY_MS);
 	expect_closed("mailbox_auth", CLOCK_NEVER_MS);
@@ -138,7 +147,7 @@ START_TEST(what_the_provider_took_is_a_day)
 		send_one();
 		clock_skip_ms(CLOCK_HOUR_MS);
 	}
-	mailbox_fault(m, MAILBOX_FAULT_DAILY_LIMIT, "5.4.5 daily limit");
+	fault(m, MAILBOX_FAULT_DAILY_LIMIT, "5.4.5 daily limit");
 	expect_closed("mailbox_throttled", 16 * CLOCK_HOUR_MS);
 	ck_assert_int_eq(mailbox_info(m).cap, 8);
 	clock_skip_ms(16 * CLOCK_HOUR_MS);
@@ -150,10 +159,10 @@ END_TEST
 
 START_TEST(what_stops_a_mailbox_is_not_made_better_by_less)
 {
-	mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421");
-	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
-	mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421");
-	mailbox_fault(m, MAILBOX_FAULT_AUTH_LATER, "454");
+	fault(m, MAILBOX_FAULT_TRANSIENT, "421");
+	fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	fault(m, MAILBOX_FAULT_TRANSIENT, "421");
+	fault(m, MAILBOX_FAULT_AUTH_LATER, "454");
 	expect_closed("mailbox_blocked", CLOCK_DAY_MS);
 	ck_assert_str_eq(mailbox_info(m).why, "blocked");
 }
@@ -161,7 +170,7 @@ END_TEST
 
 START_TEST(after_a_block_a_mailbox_begins_again_small)
 {
-	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
 	mailbox_resume(m);
 	ck_assert_int_eq(mailbox_info(m).cap, 3);
 	clock_skip_ms(CLOCK_DAY_MS);
@@ -173,7 +182,7 @@ END_TEST
 
 START_TEST(a_pause_outlives_what_it_covers)
 {
-	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
 	mailbox_pause(m, "by me");
 	expect_closed("mailbox_paused", CLOCK_NEVER_MS);
 	ck_assert_str_eq(mailbox_info(m).why, "by me");
@@ -188,7 +197,7 @@ START_TEST(a_mailbox_that_comes_back_is_what_it_was)
 {
 	static const struct conf none = { 0 };
 
-	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
+	fault(m, MAILBOX_FAULT_BLOCKED, "blocked");
 	mailbox_configure(&none);
 	expect_closed("mailbox_paused", CLOCK_NEVER_MS);
 	configure(20);
@@ -207,7 +216,7 @@ static void restart(const struct store_mailbox *kept)
 
 START_TEST(case_40_a_restart_goes_on_where_it_was)
 {
-	mailbox_fault(m, MAILBOX_FAULT_BLOCKED, "550 blocked");
+	fault(m, MAILBOX_FAULT_BLOCKED, "550 blocked");
 	struct store_mailbox kept = mailbox_kept(m);
 	kept.why = "550 blocked"; /* what was borrowed ends with the mailbox */
 	clock_skip_ms(5 * CLOCK_HOUR_MS);
@@ -224,13 +233,13 @@ END_TEST
 
 START_TEST(a_restart_is_no_new_try_for_a_login)
 {
-	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	fault(m, MAILBOX_FAULT_AUTH, "535 no");
 	struct store_mailbox kept = mailbox_kept(m);
 	kept.why = "535 no";
 	restart(&kept);
 	clock_skip_ms(CLOCK_MINUTE_MS);
 	ck_assert_uint_eq(mailbox_room(m, NULL, NULL), 1);
-	mailbox_fault(m, MAILBOX_FAULT_AUTH, "535 no");
+	fault(m, MAILBOX_FAULT_AUTH, "535 no");
 	kept = mailbox_kept(m);
 	kept.why = "535 no";
 	restart(&kept);
@@ -261,7 +270,7 @@ START_TEST(whatever_was_kept_ends)
 				expect_closed("mailbox_auth", CLOCK_NEVER_MS);
 			else
 				ck_assert_uint_ge(mailbox_room(m, NULL, NULL), 1);
-			mailbox_fault(m, MAILBOX_FAULT_TRANSIENT, "421");
+			fault(m, MAILBOX_FAULT_TRANSIENT, "421");
 		}
 }
 END_TEST
@@ -297,7 +306,7 @@ START_TEST(the_one_with_more_of_its_day_left_goes_first)
 	mailbox_take(bea);
 	ck_assert_int_lt(mailbox_compare(m, bea), 0);
 	mailbox_give_back(bea, false);
-	mailbox_fault(bea, MAILBOX_FAULT_TLS, "expired");
+	fault(bea, MAILBOX_FAULT_TLS, "expired");
 	ck_assert_int_lt(mailbox_compare(m, bea), 0);
 }
 END_TEST
