@@ -17,7 +17,7 @@
 /* A step of a sequence. Strings are never NULL ("" when absent) unless it says so. */
 struct conf_step {
 	const char *name;
-	const char *template_path; /* absolute */
+	const char *template_path; /* absolute; "" : none, of a writer that needs none */
 	const char
 		*template_source; /* the file's text, read when the configuration was; NULL: none */
 	int64_t after_ms; /* after the step before went out; 0 for the first */
@@ -48,6 +48,9 @@ struct conf_campaign {
 	int64_t recontact_ms; /* CLOCK_NEVER_MS: never */
 	int64_t expire_ms;
 	int content_rejected_stop; /* refusals for its content that stop a step */
+	bool is_llm; /* writer = llm: not built yet */
+	bool falls_back; /* fallback = template */
+	bool reads_replies; /* replies = imap: not built yet */
 	struct conf_identity identity; /* the campaign's own, else the general one */
 	struct conf_step *steps;
 	size_t n_steps;
@@ -174,3 +177,4 @@ int conf_find_socket(const char *file, char **ret, char **ret_why)
 	__attribute__((warn_unused_result));
 #define CONF_DEFAULT_SOCKET "/run/coldmail/control.sock"
 #define CONF_DEFAULT_STORE  "sqlite:/var/lib/coldmail/coldmail.db"
+#define CONF_DEFAULT_SPOOL  "/var/lib/coldmail/spool.db"

@@ -62,6 +62,11 @@ void flow_start_campaign(const char *name, flow_answer *cb, void *arg);
 void flow_pause(const char *kind, const char *name, bool paused, flow_answer *cb, void *arg);
 bool flow_is_paused(const char *kind, const char *name);
 bool flow_has_started(const struct conf_campaign *c);
+/* Somebody writes its mails. */
+bool flow_has_writer(const struct conf_campaign *c);
+/* Nothing that is queued in it can go out, however long it waits, since its steps are stopped: a change
+ * of the configuration or an operator's word has to come first. */
+bool flow_is_stopped(const char *campaign);
 
 /* Settles an uncertain attempt; ID is KEY#n. RET arrives with the attempt as it is now. */
 typedef void flow_resolved(void *arg, int err, const char *why, const struct store_attempt *a);

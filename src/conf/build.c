@@ -47,19 +47,42 @@ static void check_entry(struct conf_load *l, enum conf_in in, const struct conf_
 		conf_unknown(l, in, entry);
 }
 
+static bool is_nothing(const struct conf_value *v)
+{
+	return v->kind == CONF_VALUE_LIST ? !v->n : v->kind == CONF_VALUE_TEXT && !*v->text;
+}
+
+/* Says of ENTRY, which was read for the row K, what this version does not do about it: once for a
+ * key, where it is set first. */
+static void say_unbuilt(
+	struct conf_load *l, const struct conf_key *k, const struct conf_node *entry)
+{
+	bool *is_warned = &l->is_warned[k - conf_keys];
+	const bool is_word = k->later && conf_word_place(k->later, entry->value.text) >= 0;
+
+	if (*is_warned)
+		return;
+	if (is_word)
+		conf_warning(l, entry->at, "%s = %s is not built yet in this version%s%s", k->name,
+			entry->value.text, k->instead ? ": " : "", k->instead ? k->instead : "");
+	else if (k->flags & CONF_LATER && !k->later && !is_nothing(&entry->value))
+		conf_warning(l, entry->at, "'%s' is not built yet in this version", k->name);
+	else if (k->flags & CONF_UNENFORCED)
+		conf_warning(l, entry->at, "'%s' parses, but is not enforced yet in this version",
+			k->name);
+	else
+		return;
+	*is_warned = true;
+}
+
 /* Reads ENTRY for the row K. A value that is refused counts as told from now on. */
 static void fill_key(
 	struct conf_load *l, const struct conf_key *k, struct conf_node *entry, void *base)
 {
-	bool *is_warned = &l->is_warned[k - conf_keys];
-
-	if (!conf_value_read(l, k, &entry->value, base)) {
+	if (!conf_value_read(l, k, &entry->value, base))
 		entry->value.kind = CONF_VALUE_BAD;
-	} else if (k->flags & CONF_UNENFORCED && !*is_warned) {
-		*is_warned = true;
-		conf_warning(l, entry->at, "'%s' parses, but is not enforced yet in this version",
-			k->name);
-	}
+	else
+		say_unbuilt(l, k, entry);
 }
 
 static void fill_default(struct conf_load *l, const struct conf_key *k, void *base)
@@ -67,6 +90,12 @@ static void fill_default(struct conf_load *l, const struct conf_key *k, void *ba
 	const struct conf_value *v = &l->defaults[k - conf_keys];
 
 	bug_if(!conf_value_read(l, k, v, base), "key %s has a bad default", k->name);
+}
+
+/* Where the value of K goes in a section whose struct is BASE. */
+static void *base_of(struct conf_load *l, const struct conf_key *k, void *base)
+{
+	return k->flags & CONF_LATER ? &l->unbuilt : base;
 }
 
 /* Every key of IN into BASE, from SECTION (NULL: there is none, so all are defaults). */
@@ -77,7 +106,7 @@ static void fill(struct conf_load *l, enum conf_in in, struct conf_node *section
 
 	for (const struct conf_key *k = conf_keys; k < conf_keys + conf_n_keys; k++)
 		if (k->in == in && k->def)
-			fill_default(l, k, base);
+			fill_default(l, k, base_of(l, k, base));
 	for (struct conf_node *n = section ? section->first : NULL; n; n = n->next) {
 		const struct conf_key *k = n->is_section ? NULL : conf_key_find(in, n->name);
 
@@ -87,7 +116,7 @@ static void fill(struct conf_load *l, enum conf_in in, struct conf_node *section
 			tell_again(l, n, seen[k - conf_keys]);
 		} else {
 			seen[k - conf_keys] = n;
-			fill_key(l, k, n, base);
+			fill_key(l, k, n, base_of(l, k, base));
 		}
 	}
 	for (const struct conf_key *k = conf_keys; section && k < conf_keys + conf_n_keys; k++)
@@ -136,6 +165,33 @@ static void check_unique(struct conf_load *l, struct conf_node *parent, enum con
 	}
 }
 
+static const struct conf_unbuilt no_unbuilt = {
+	.url = "",
+	.imap = "",
+	.user = "",
+	.inbox = "",
+	.reply_to = "",
+	.listen = "",
+};
+
+/* The sections IN of PARENT, which nothing uses yet: each is read, checked and forgotten. */
+static void build_unbuilt(struct conf_load *l, struct conf_node *parent, enum conf_in in)
+{
+	each_section (it, parent, in) {
+		if (!l->is_section_warned[in])
+			conf_warning(l, it->at,
+				"section '%s' is not built yet in this version: it is checked, and "
+				"nothing else",
+				it->name);
+		l->is_section_warned[in] = true;
+		if (conf_sections[in].has_title)
+			check_unique(l, parent, in, it);
+		l->unbuilt = no_unbuilt;
+		fill(l, in, it, &l->unbuilt);
+		conf_check_unbuilt(l, in, it);
+	}
+}
+
 static const char *name_of(struct conf_load *l, const struct conf_node *section)
 {
 	if (!str_is_empty(section->title) && !conf_is_name(section->title))
@@ -163,7 +219,9 @@ static void build_mailbox(struct conf_load *l, struct conf_node *section, struct
 		.line = section->at.line,
 	};
 	check_unique(l, l->root, CONF_MAILBOX, section);
+	l->unbuilt = no_unbuilt;
 	fill(l, CONF_MAILBOX, section, ret);
+	conf_check_mailbox_unbuilt(l, section);
 	conf_preset_fill(l, section, ret);
 	fill(l, CONF_OAUTH, section_from(section->first, CONF_OAUTH), &ret->oauth);
 	conf_check_mailbox(l, section, ret);
@@ -188,7 +246,7 @@ static void build_steps(struct conf_load *l, struct conf_node *section, struct c
 	each_section (it, section, CONF_STEP) {
 		check_unique(l, section, CONF_STEP, it);
 		build_step(l, it, &c->steps[i]);
-		conf_check_step(l, it, &c->steps[i], i == 0);
+		conf_check_step(l, it, c, i);
 		i++;
 	}
 }
@@ -212,7 +270,13 @@ static void build_campaign(
 		.line = section->at.line,
 	};
 	check_unique(l, l->root, CONF_CAMPAIGN, section);
+	ret->is_llm = section_from(l->root->first, CONF_MODEL);
+	l->unbuilt = no_unbuilt;
 	fill(l, CONF_CAMPAIGN, section, ret);
+	conf_check_campaign_unbuilt(l, section);
+	build_unbuilt(l, section, CONF_REVIEW);
+	conf_check_writer(l, section, ret);
+	conf_check_replies(l, section, ret);
 	if (identity)
 		build_identity(l, identity, &ret->identity);
 	build_steps(l, section, ret);
@@ -234,20 +298,28 @@ void conf_build(struct conf_load *l)
 	struct conf *c = l->conf = mem_arena_get(&l->arena, sizeof *c);
 	const size_t n_mailboxes = count_sections(root, CONF_MAILBOX);
 	const size_t n_campaigns = count_sections(root, CONF_CAMPAIGN);
+	struct conf_node *http = section_from(root->first, CONF_HTTP);
+	struct conf_node *watch = section_from(root->first, CONF_WATCH);
+	struct conf_node *verify = section_from(root->first, CONF_VERIFY);
 
 	c->identity = (struct conf_identity){ "", "", "", "" };
 	c->mailboxes = mem_arena_get(&l->arena, n_mailboxes * sizeof *c->mailboxes);
 	c->campaigns = mem_arena_get(&l->arena, n_campaigns * sizeof *c->campaigns);
+	l->unbuilt = no_unbuilt;
 	fill(l, CONF_TOP, root, c);
 	fill(l, CONF_LOG, section_from(root->first, CONF_LOG), c);
 	fill(l, CONF_CONTROL, section_from(root->first, CONF_CONTROL), c);
-	fill(l, CONF_VERIFY, section_from(root->first, CONF_VERIFY), c);
-	fill(l, CONF_WATCH, section_from(root->first, CONF_WATCH), c);
-	fill(l, CONF_HTTP, section_from(root->first, CONF_HTTP), c);
-	conf_check_http(l, section_from(root->first, CONF_HTTP), c);
+	fill(l, CONF_VERIFY, verify, c);
+	fill(l, CONF_WATCH, watch, c);
+	conf_check_watch(l, watch);
+	fill(l, CONF_HTTP, http, c);
+	conf_check_http(l, http, c);
 	build_identity(l, section_from(root->first, CONF_IDENTITY), &c->identity);
 	conf_check_store(l);
-	conf_check_verify(l, section_from(root->first, CONF_VERIFY));
+	conf_check_verify(l, verify);
+	for (enum conf_in in = CONF_TOP + 1; in < CONF_N_SECTIONS; in++)
+		if (conf_sections[in].is_later && conf_sections[in].parents & 1U << CONF_TOP)
+			build_unbuilt(l, root, in);
 	each_section (it, root, CONF_MAILBOX)
 		build_mailbox(l, it, &c->mailboxes[c->n_mailboxes++]);
 	each_section (it, root, CONF_CAMPAIGN)

@@ -9,17 +9,15 @@
 #include <ctype.h>
 
 #define NAME_MAX_BYTES 64
-#define HOST_MAX       253 /* RFC 1035 2.3.4 less the root's dot */
 
-/* NAME is absent from SECTION, or it was read: the struct says what the file means. */
-static bool is_sound(const struct conf_node *section, const char *name)
+bool conf_is_sound(const struct conf_node *section, const char *name)
 {
 	const struct conf_node *n = conf_node_find(section, name);
 
 	return !n || n->value.kind != CONF_VALUE_BAD;
 }
 
-static struct conf_place place_of(const struct conf_node *section, const char *name)
+struct conf_place conf_place_of(const struct conf_node *section, const char *name)
 {
 	const struct conf_node *n = conf_node_find(section, name);
 
@@ -40,7 +38,7 @@ bool conf_is_name(const char *name)
 void conf_check_store(struct conf_load *l)
 {
 	struct conf *c = l->conf;
-	const struct conf_place at = place_of(l->root, "store");
+	const struct conf_place at = conf_place_of(l->root, "store");
 
 	c->store_file = mem_arena_dup(&l->arena, at.src->name);
 	c->store_line = at.line;
@@ -61,46 +59,6 @@ void conf_check_store(struct conf_load *l)
 
 /* ---- mailboxes ------------------------------------------------------------------------------- */
 
-static bool is_port(const char *p)
-{
-	int64_t port;
-
-	return isdigit((unsigned char)*p) && str_to_i64(p, &port) && port > 0 && port < 65536;
-}
-
-/* HOST or HOST:PORT, an IPv6 address in brackets. Fills RET_HOST without them. */
-static bool split_host(const char *p, char ret_host[HOST_MAX + 1], bool *ret_has_port)
-{
-	const bool is_literal = *p == '[';
-	const char *start = p + is_literal;
-	size_t n = strspn(start, is_literal ? "0123456789abcdefABCDEF:."
-					    : "abcdefghijklmnopqrstuvwxyz"
-					      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
-	const char *end = start + n;
-	struct in6_addr v6;
-
-	if (!n || n > HOST_MAX || (is_literal && *end++ != ']'))
-		return false;
-	if (*end && (*end != ':' || !is_port(end + 1)))
-		return false;
-	memcpy(ret_host, start, n);
-	ret_host[n] = '\0';
-	*ret_has_port = *end;
-	return !is_literal || inet_pton(AF_INET6, ret_host, &v6) == 1;
-}
-
-bool conf_is_loopback(const char *host)
-{
-	struct in6_addr v6;
-	struct in_addr v4;
-
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == 127;
-	if (inet_pton(AF_INET6, host, &v6) == 1)
-		return IN6_IS_ADDR_LOOPBACK(&v6);
-	return str_ieq(host, "localhost");
-}
-
 static const struct scheme {
 	const char *prefix;
 	const char *port; /* where none is named */
@@ -120,13 +78,13 @@ static const struct scheme *scheme_of(const char *url)
 
 /* Fills RET_HOST, and names the port. NULL: told. */
 static const struct scheme *check_url(struct conf_load *l, struct conf_place at,
-	struct conf_mailbox *m, char ret_host[HOST_MAX + 1])
+	struct conf_mailbox *m, char ret_host[CONF_HOST_MAX + 1])
 {
 	const char *url = m->smtp;
 	const struct scheme *scheme = scheme_of(url);
 	bool has_port;
 
-	if (!scheme || !split_host(url + strlen(scheme->prefix), ret_host, &has_port)) {
+	if (!scheme || !conf_split_host(url + strlen(scheme->prefix), ret_host, &has_port)) {
 		conf_error(l, at,
 			"smtp = %s: expected smtps://HOST (TLS at once) or smtp://HOST (STARTTLS), "
 			"with or without :PORT",
@@ -144,7 +102,7 @@ static void check_login(
 {
 	const struct conf_node *oauth = conf_node_find(section, "oauth");
 
-	if (!is_sound(section, "user") || !is_sound(section, "password_file"))
+	if (!conf_is_sound(section, "user") || !conf_is_sound(section, "password_file"))
 		return;
 	if (oauth && m->password.text)
 		conf_error(l, oauth->at,
@@ -152,12 +110,12 @@ static void check_login(
 	else if (oauth && !*m->user)
 		conf_error(l, oauth->at, "oauth without a user, expected user = NAME beside it");
 	else if (*m->user && !m->password.text && !oauth)
-		conf_error(l, place_of(section, "user"),
+		conf_error(l, conf_place_of(section, "user"),
 			"user = %s without a password, expected password_file = FILE or oauth { } "
 			"beside it, or no user where the server asks for no login",
 			conf_shown(l, m->user));
 	else if (!*m->user && m->password.text)
-		conf_error(l, place_of(section, "password_file"),
+		conf_error(l, conf_place_of(section, "password_file"),
 			"password_file without a user, expected user = NAME beside it");
 }
 
@@ -167,33 +125,26 @@ static void check_oauth(
 {
 	const struct conf_node *oauth = conf_node_find(section, "oauth");
 	const char *url = m->oauth.token_url;
-	const bool is_https = str_istarts(url, "https://");
-	char host[HOST_MAX + 1];
-	bool has_port;
+	enum conf_reach reach;
 
 	if (!*url)
 		return;
-	const char *start = strstr(url, "//");
-	char *server = start ? xstrndup(start + 2, strcspn(start + 2, "/?#")) : xstrdup("");
-	const bool is_url =
-		(is_https || str_istarts(url, "http://")) && split_host(server, host, &has_port);
-
-	free(server);
-	if (!is_url || !(is_https || conf_is_loopback(host)))
-		conf_error(l, place_of(oauth, "token_url"),
+	reach = conf_reach_of(url);
+	if (reach == CONF_REACH_NONE || reach == CONF_REACH_CLEAR)
+		conf_error(l, conf_place_of(oauth, "token_url"),
 			"token_url = %s: expected https://HOST/PATH, or http:// towards this "
 			"machine",
 			conf_shown(l, url));
-	m->is_loopback = m->is_loopback && is_url && conf_is_loopback(host);
+	m->is_loopback = m->is_loopback && conf_is_loopback_url(url);
 }
 
 static void check_tls(struct conf_load *l, const struct conf_node *section,
 	const struct conf_mailbox *m, const struct scheme *scheme)
 {
-	const struct conf_place at = place_of(section, "smtp");
+	const struct conf_place at = conf_place_of(section, "smtp");
 	const char *url = conf_shown(l, m->smtp);
 
-	if (!is_sound(section, "tls") || m->tls_required)
+	if (!conf_is_sound(section, "tls") || m->tls_required)
 		return;
 	if (scheme->is_tls)
 		conf_error(l, at,
@@ -218,10 +169,10 @@ void conf_check_mailbox(
 	struct conf_load *l, const struct conf_node *section, struct conf_mailbox *m)
 {
 	const struct scheme *scheme;
-	char host[HOST_MAX + 1];
+	char host[CONF_HOST_MAX + 1];
 
 	check_login(l, section, m);
-	if (!*m->smtp || !(scheme = check_url(l, place_of(section, "smtp"), m, host)))
+	if (!*m->smtp || !(scheme = check_url(l, conf_place_of(section, "smtp"), m, host)))
 		return;
 	m->is_loopback = conf_is_loopback(host);
 	m->is_rehearsal = m->is_loopback && !is_real_port(m->smtp);
@@ -235,12 +186,12 @@ void conf_check_mailbox(
 /* A name server is known by its address: nobody could be asked for its name. */
 static bool is_resolver(const char *text, bool *ret_loopback)
 {
-	char host[HOST_MAX + 1];
+	char host[CONF_HOST_MAX + 1];
 	struct in6_addr v6;
 	struct in_addr v4;
 	bool has_port;
 
-	if (!split_host(text, host, &has_port))
+	if (!conf_split_host(text, host, &has_port))
 		return false;
 	*ret_loopback = conf_is_loopback(host);
 	return inet_pton(AF_INET, host, &v4) == 1 || inet_pton(AF_INET6, host, &v6) == 1;
@@ -257,7 +208,7 @@ void conf_check_verify(struct conf_load *l, const struct conf_node *section)
 		bool here = false;
 
 		if (!is_resolver(one, &here)) {
-			conf_error(l, place_of(section, "resolver"),
+			conf_error(l, conf_place_of(section, "resolver"),
 				"resolver: '%s' is no name server, expected addresses such as "
 				"\"127.0.0.1:5353\" or \"192.0.2.53,[2001:db8::53]:53\"",
 				conf_shown(l, one));
@@ -297,7 +248,7 @@ static void check_identity(
 static void check_holidays(
 	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c)
 {
-	const struct conf_place at = place_of(section, "holidays");
+	const struct conf_place at = conf_place_of(section, "holidays");
 
 	if (str_eq(c->holidays, "none") || str_eq(c->holidays, "us"))
 		return;
@@ -319,19 +270,89 @@ void conf_check_campaign(
 			conf_shown(l, c->name));
 }
 
-void conf_check_step(struct conf_load *l, const struct conf_node *section,
-	const struct conf_step *s, bool is_first)
+void conf_check_writer(
+	struct conf_load *l, const struct conf_node *section, const struct conf_campaign *c)
+{
+	if (c->is_llm && !conf_node_find(l->root, "model"))
+		conf_warning(l, conf_place_of(section, "writer"),
+			"writer = llm, but there is no model to write, expected a model section");
+}
+
+/* A campaign with mailboxes whose answers can be read is one whose answers are read: by default. */
+static bool has_inboxes(const struct conf_load *l, const struct conf_campaign *c)
+{
+	size_t n = 0;
+
+	for (const struct conf_node *m = l->root->first; m; m = m->next) {
+		const struct conf_node *imap = conf_node_find(m, "imap");
+		const struct conf_node *inbox = conf_node_find(m, "inbox");
+		const bool is_read = (imap && !str_is_empty(imap->value.text)) ||
+				     (inbox && !str_is_empty(inbox->value.text));
+
+		for (size_t i = 0; m->is_section && is_read && i < c->n_mailboxes; i++)
+			n += str_eq(m->name, "mailbox") &&
+			     str_ieq(m->title, c->mailboxes[i]->address);
+	}
+	return n && n == c->n_mailboxes;
+}
+
+void conf_check_replies(
+	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c)
+{
+	const bool is_set = conf_node_find(section, "replies");
+	size_t n_steps = 0;
+
+	for (const struct conf_node *n = section->first; n; n = n->next)
+		n_steps += n->is_section && str_eq(n->name, "step");
+	if (!is_set)
+		c->reads_replies = has_inboxes(l, c);
+	else if (c->reads_replies && c->n_mailboxes && !has_inboxes(l, c))
+		conf_warning(l, conf_place_of(section, "replies"),
+			"replies = imap, but not every mailbox of campaign '%s' has imap or inbox: "
+			"answers there are not read, expected one of them",
+			conf_shown(l, c->name));
+	if (!is_set && c->reads_replies && n_steps > 1)
+		conf_warning(l, section->at,
+			"campaign '%s' has replies = imap by default, since its mailboxes have an "
+			"inbox; no inbox is read yet in this version, and steps behind the first "
+			"wait (inbox_stale), expected replies = manual to tell coldmail of answers "
+			"yourself",
+			conf_shown(l, c->name));
+}
+
+/* What the step's writer works from. */
+static void check_source(struct conf_load *l, const struct conf_node *section,
+	const struct conf_campaign *c, const struct conf_step *s)
 {
 	const char *name = conf_shown(l, s->name);
 
-	if (is_first && s->same_thread)
-		conf_error(l, place_of(section, "thread"),
+	if ((!c->is_llm || c->falls_back) && !conf_node_find(section, "template"))
+		conf_error(l, section->at,
+			"step '%s' has no 'template', expected template = ... (the file with "
+			"subject and body)",
+			name);
+	if (c->is_llm && !conf_node_find(section, "brief"))
+		conf_error(l, section->at,
+			"step '%s' has no 'brief', expected brief = ... (writer = llm: the file "
+			"that tells a model what to write)",
+			name);
+}
+
+void conf_check_step(struct conf_load *l, const struct conf_node *section,
+	const struct conf_campaign *c, size_t i)
+{
+	const struct conf_step *s = &c->steps[i];
+	const char *name = conf_shown(l, s->name);
+
+	check_source(l, section, c, s);
+	if (!i && s->same_thread)
+		conf_error(l, conf_place_of(section, "thread"),
 			"step '%s' is the first and answers none, expected thread = new", name);
-	if (is_first && s->after_ms)
-		conf_error(l, place_of(section, "after"),
+	if (!i && s->after_ms)
+		conf_error(l, conf_place_of(section, "after"),
 			"step '%s' is the first and waits for none, expected no 'after'", name);
-	if (!is_first && !s->after_ms && is_sound(section, "after"))
-		conf_error(l, place_of(section, "after"),
+	if (i && !s->after_ms && conf_is_sound(section, "after"))
+		conf_error(l, conf_place_of(section, "after"),
 			"step '%s' has no time to wait, expected it behind the step before, such "
 			"as "
 			"after = 3d",

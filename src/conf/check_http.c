@@ -29,24 +29,39 @@ static bool split_listen(const char *text, char ret_host[INET6_ADDRSTRLEN])
 	return inet_pton(is_v6 ? AF_INET6 : AF_INET, ret_host, &address) == 1;
 }
 
-void conf_check_http(struct conf_load *l, const struct conf_node *section, const struct conf *c)
+/* KEY says where something listens that has no TLS and no login of its own. */
+static void check_listen(struct conf_load *l, const struct conf_node *section, const char *name,
+	const char *text, const char *what)
 {
-	const struct conf_node *key = conf_node_find(section, "public_listen");
+	const struct conf_node *key = conf_node_find(section, name);
 	char host[INET6_ADDRSTRLEN];
 
-	if (!key || !*c->public_listen)
+	if (!key || !*text)
 		return;
-	if (!split_listen(c->public_listen, host))
+	if (!split_listen(text, host))
 		conf_error(l, key->at,
-			"public_listen = %s: expected an address and a port, such as "
-			"\"127.0.0.1:8081\"",
-			conf_shown(l, c->public_listen));
+			"%s = %s: expected an address and a port, such as "
+			"\"127.0.0.1:%s\"",
+			name, conf_shown(l, text), str_eq(name, "listen") ? "8080" : "8081");
 	else if (!conf_is_loopback(host))
 		conf_warning(l, key->at,
-			"public_listen = %s: the page is spoken to without TLS, expected an "
+			"%s = %s: %s, expected an "
 			"address "
 			"of this machine with a proxy before it",
-			conf_shown(l, c->public_listen));
+			name, conf_shown(l, text), what);
+}
+
+void conf_check_http(struct conf_load *l, const struct conf_node *section, const struct conf *c)
+{
+	const char *listen = l->unbuilt.listen;
+
+	check_listen(
+		l, section, "public_listen", c->public_listen, "the page is spoken to without TLS");
+	check_listen(l, section, "listen", listen, "whoever reaches it sees everything");
+	if (conf_node_find(section, "listen") && *listen && str_eq(listen, c->public_listen))
+		conf_error(l, conf_place_of(section, "listen"),
+			"listen = %s: the public page is there, expected another port",
+			conf_shown(l, listen));
 }
 
 void conf_check_unsubscribe(

@@ -44,22 +44,7 @@ struct conf_place {
 	int line;
 };
 
-struct conf_node;
-
-/* One load, from the first byte to struct conf. */
-struct conf_load {
-	enum conf_use use;
-	struct mem_arena arena; /* becomes the generation's when all is well */
-	struct mem_arena secrets; /* likewise; wiped at its end */
-	struct conf_node *root;
-	struct conf *conf; /* in the arena */
-	struct conf_value *defaults; /* of each row of conf_keys */
-	bool *is_warned; /* likewise: its warning was given */
-	size_t n_sources, n_nodes;
-	struct conf_report_item *items; /* owned */
-	size_t n_items, cap_items, n_errors;
-	bool gave_up; /* a limit is passed: the files are at their end, and no more is told */
-};
+struct conf_load;
 
 void conf_error(struct conf_load *l, struct conf_place at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -158,9 +143,16 @@ enum conf_in {
 	CONF_MAILBOX,
 	CONF_OAUTH,
 	CONF_CAMPAIGN,
-	CONF_STEP
+	CONF_STEP,
+	CONF_PROVIDER,
+	CONF_MODEL,
+	CONF_LLM,
+	CONF_INBOX,
+	CONF_REVIEW,
+	CONF_ALERT,
+	CONF_BREAKER,
 };
-#define CONF_N_SECTIONS (CONF_STEP + 1)
+#define CONF_N_SECTIONS (CONF_BREAKER + 1)
 
 enum conf_type {
 	CONF_STRING, /* const char *; min..max bytes */
@@ -176,11 +168,15 @@ enum conf_type {
 	CONF_SPAN, /* int64_t ms twice (at, at2), 0..max */
 	CONF_CHOICE, /* int: min + the place of the word in `choices` */
 	CONF_SWITCH, /* bool: is it the second of the two words in `choices`? */
-	CONF_ONLY, /* nowhere: `choices` is the one word there is so far */
 	CONF_DAYS, /* unsigned, bit 0 = Monday */
 	CONF_WINDOWS, /* struct conf_window *, size_t (at2) */
 	CONF_NUMBERS, /* int *, size_t (at2); each min..max */
 	CONF_REFS, /* const struct conf_mailbox **, size_t (at2) */
+	CONF_TITLE, /* const char *: the title of a section `of` that kind; min = 0: or "" */
+	CONF_USD, /* int64_t, millionths of a dollar, min..max */
+	CONF_TIME, /* int: minutes after midnight */
+	CONF_LIST, /* const char **, size_t (at2): texts, each once */
+	CONF_COUNTRIES, /* likewise: codes of ISO 3166-1 in lower case */
 };
 
 enum conf_flag {
@@ -189,6 +185,7 @@ enum conf_flag {
 	CONF_NEVER = 4, /* a duration that may be `never` */
 	CONF_RESTART = 8, /* a running daemon keeps the old value */
 	CONF_UNENFORCED = 16, /* parses; nothing obeys it in this version */
+	CONF_LATER = 32, /* is read and checked; nothing keeps it in this version */
 };
 
 /* A key of the configuration: the rows of keys.c, and nothing else, say what there is. */
@@ -200,8 +197,10 @@ struct conf_key {
 	const char *def; /* as it would stand in a file; NULL: none */
 	int64_t min, max;
 	const char *choices; /* words with '|' between */
-	const char *later; /* words like these that a later version brings; NULL: none */
-	size_t at, at2; /* in the section's struct */
+	const char *later; /* those of them that only a later version obeys; NULL: none */
+	const char *instead; /* what this version does about those */
+	enum conf_in of; /* TITLE */
+	size_t at, at2; /* in the section's struct; LATER: in struct conf_unbuilt */
 	const char *help; /* what it is, for messages */
 };
 
@@ -209,6 +208,54 @@ struct conf_section {
 	const char *name;
 	unsigned parents; /* 1 << enum conf_in, each */
 	bool has_title;
+	bool is_later; /* is read into struct conf_unbuilt and checked; nothing keeps it */
+};
+
+/* What the checks look at of keys that nothing uses yet: filled for one section, and forgotten with
+ * the next. Whoever builds a feature moves its members to a struct of coldmail/conf.h. */
+struct conf_unbuilt {
+	union {
+		int number;
+		int64_t ms;
+		bool flag;
+		const char *text;
+		const char **list;
+		struct conf_file file;
+	} any; /* what is right by itself: nobody looks at it */
+	size_t n_any;
+	int kind; /* provider, alert */
+	const char *url; /* provider */
+	struct conf_file key, url_file; /* provider, alert, watch */
+	int rpm, rpd, tpm, tpd; /* model; 0: none */
+	const char *imap, *user; /* inbox; mailbox: imap */
+	const char *inbox, *reply_to; /* mailbox */
+	const char **list, **on; /* n_list, n_on: alert: to, on; campaign: adopts; review: links */
+	size_t n_list, n_on;
+	int failures, of_last_ten; /* breaker */
+	int64_t open_ms, open_max_ms;
+	const char *listen; /* http */
+	size_t n_deny, n_allow; /* campaign: countries */
+	int on_company_reply;
+};
+#define CONF_ALERT_KINDS "slack|discord|telegram|pagerduty|opsgenie|sentry|webhook|sms|mail|exec"
+enum conf_provider_kind { CONF_PROVIDER_OPENAI, CONF_PROVIDER_ANTHROPIC };
+enum conf_on_company_reply { CONF_COMPANY_NONE, CONF_COMPANY_PAUSE, CONF_COMPANY_STOP };
+
+/* One load, from the first byte to struct conf. */
+struct conf_load {
+	enum conf_use use;
+	struct mem_arena arena; /* becomes the generation's when all is well */
+	struct mem_arena secrets; /* likewise; wiped at its end */
+	struct conf_node *root;
+	struct conf *conf; /* in the arena */
+	struct conf_value *defaults; /* of each row of conf_keys */
+	bool *is_warned; /* likewise: its warning was given */
+	bool is_section_warned[CONF_N_SECTIONS]; /* likewise */
+	struct conf_unbuilt unbuilt;
+	size_t n_sources, n_nodes;
+	struct conf_report_item *items; /* owned */
+	size_t n_items, cap_items, n_errors;
+	bool gave_up; /* a limit is passed: the files are at their end, and no more is told */
 };
 
 extern const struct conf_key conf_keys[];
@@ -222,7 +269,7 @@ enum conf_in conf_section_find(enum conf_in parent, const char *name);
 /* The place of WORD, from 0, among WORDS with '|' between; -1: it is none, or there are no WORDS. */
 int conf_word_place(const char *words, const char *word);
 
-/* Says of an entry that IN does not have what is known about it: a later version's, another
+/* Says of an entry that IN does not have what is known about it: another
  * section's, or a slip of the pen. */
 void conf_unknown(struct conf_load *l, enum conf_in in, const struct conf_node *node);
 
@@ -253,7 +300,25 @@ void conf_build(struct conf_load *l);
 /* What no row can say, each once its section's struct is filled. */
 void conf_check_store(struct conf_load *l);
 void conf_check_verify(struct conf_load *l, const struct conf_node *section);
+/* NAME is absent from SECTION, or it was read: the struct says what the file means. */
+bool conf_is_sound(const struct conf_node *section, const char *name);
+/* Where NAME is set; where SECTION begins, if it is not. */
+struct conf_place conf_place_of(const struct conf_node *section, const char *name);
+
+/* check_url.c: HOST or HOST:PORT, an IPv6 address in brackets. Fills RET_HOST without them. */
+#define CONF_HOST_MAX 253 /* RFC 1035 2.3.4 less the root's dot */
+bool conf_split_host(const char *p, char ret_host[CONF_HOST_MAX + 1], bool *ret_has_port);
 bool conf_is_loopback(const char *host); /* an address, or "localhost" */
+/* What may listen to what is sent to an https:// or http:// URL. */
+enum conf_reach {
+	CONF_REACH_NONE, /* it is no such URL */
+	CONF_REACH_TLS, /* nobody */
+	CONF_REACH_HERE, /* in the clear, on this machine */
+	CONF_REACH_CLEAR, /* in the clear */
+};
+enum conf_reach conf_reach_of(const char *url);
+bool conf_is_loopback_url(const char *url);
+
 /* check_http.c: SECTION may be NULL. */
 void conf_check_http(struct conf_load *l, const struct conf_node *section, const struct conf *c);
 void conf_check_unsubscribe(
@@ -263,7 +328,18 @@ void conf_check_mailbox(
 void conf_check_campaign(
 	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c);
 void conf_check_step(struct conf_load *l, const struct conf_node *section,
-	const struct conf_step *s, bool is_first);
+	const struct conf_campaign *c, size_t i);
+void conf_check_writer(
+	struct conf_load *l, const struct conf_node *section, const struct conf_campaign *c);
+/* Fills C->reads_replies where SECTION does not. */
+void conf_check_replies(
+	struct conf_load *l, const struct conf_node *section, struct conf_campaign *c);
+/* check_unbuilt.c: what l->unbuilt has of a section IN, of a mailbox and of a campaign. */
+void conf_check_unbuilt(struct conf_load *l, enum conf_in in, const struct conf_node *section);
+void conf_check_mailbox_unbuilt(struct conf_load *l, const struct conf_node *section);
+void conf_check_campaign_unbuilt(struct conf_load *l, const struct conf_node *section);
+/* SECTION may be NULL. */
+void conf_check_watch(struct conf_load *l, const struct conf_node *section);
 /* Does the preset of a mailbox's SECTION say KEY? */
 bool conf_preset_has(struct conf_load *l, const struct conf_node *section, const char *key);
 /* The keys that SECTION leaves to its preset. */

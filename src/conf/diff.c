@@ -43,7 +43,7 @@ static void diff_keys(
 	for (const struct conf_key *k = conf_keys; k < conf_keys + conf_n_keys; k++) {
 		struct str a = STR_INIT, b = STR_INIT;
 
-		if (k->in != in)
+		if (k->in != in || k->flags & CONF_LATER)
 			continue;
 		conf_value_show(k, old, &a);
 		conf_value_show(k, new, &b);

@@ -14,6 +14,11 @@
 #define YEAR (365 * CLOCK_DAY_MS)
 #define TEXT 1000 /* bytes of a text of the user's */
 
+/* Of keys that nothing uses yet, what no check looks at. */
+#define UNSEEN                 LATER(any), .at2 = offsetof(struct conf_unbuilt, n_any)
+#define LATER(member)          .at = offsetof(struct conf_unbuilt, member)
+#define LATER2(member, second) LATER(member), .at2 = offsetof(struct conf_unbuilt, second)
+
 #define AT(type, member)          .at = offsetof(struct type, member)
 #define AT2(type, member, second) AT(type, member), .at2 = offsetof(struct type, second)
 
@@ -29,6 +34,13 @@ const struct conf_section conf_sections[CONF_N_SECTIONS] = {
 	[CONF_OAUTH] = { "oauth", 1 << CONF_MAILBOX, false },
 	[CONF_CAMPAIGN] = { "campaign", 1 << CONF_TOP, true },
 	[CONF_STEP] = { "step", 1 << CONF_CAMPAIGN, true },
+	[CONF_PROVIDER] = { "provider", 1 << CONF_TOP, true, .is_later = true },
+	[CONF_MODEL] = { "model", 1 << CONF_TOP, true, .is_later = true },
+	[CONF_LLM] = { "llm", 1 << CONF_TOP, false, .is_later = true },
+	[CONF_INBOX] = { "inbox", 1 << CONF_TOP, true, .is_later = true },
+	[CONF_REVIEW] = { "review", 1 << CONF_CAMPAIGN, false, .is_later = true },
+	[CONF_ALERT] = { "alert", 1 << CONF_TOP, true, .is_later = true },
+	[CONF_BREAKER] = { "breaker", 1 << CONF_TOP, false, .is_later = true },
 };
 
 /* clang-format off */
@@ -42,6 +54,9 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_TOP, .name = "stop_timeout", .type = CONF_DURATION,
 	  .def = "60s", .max = CLOCK_HOUR_MS, AT(conf, stop_timeout_ms),
 	  .help = "how long a stop waits for the server's word on mails past their body" },
+	{ .in = CONF_TOP, .name = "spool", .type = CONF_PATH, .flags = CONF_LATER | CONF_RESTART,
+	  .def = CONF_DEFAULT_SPOOL, .max = TEXT, UNSEEN,
+	  .help = "where outcomes are kept until a store on another machine has them" },
 	{ .in = CONF_TOP, .name = "ceiling", .type = CONF_INT, .flags = CONF_UNENFORCED,
 	  .def = "300", .min = 1, .max = MANY, AT(conf, ceiling_per_min),
 	  .help = "mails a minute over all mailboxes above which sending stops" },
@@ -56,6 +71,9 @@ const struct conf_key conf_keys[] = {
 	  .def = "auto", .choices = "auto|text|json|journal", AT(conf, log_format),
 	  .help = "how lines are written" },
 
+	{ .in = CONF_HTTP, .name = "listen", .type = CONF_STRING, .flags = CONF_LATER | CONF_RESTART,
+	  .def = "127.0.0.1:8080", .max = 64, LATER(listen),
+	  .help = "where health, metrics and the dashboard are" },
 	{ .in = CONF_HTTP, .name = "public_listen", .type = CONF_STRING, .flags = CONF_RESTART,
 	  .def = "\"\"", .max = 64, AT(conf, public_listen),
 	  .help = "where the unsubscribe page is, such as \"127.0.0.1:8081\"" },
@@ -70,6 +88,18 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_WATCH, .name = "bounce_pause", .type = CONF_INT,
 	  .def = "5", .min = 1, .max = 100, AT(conf, bounce_pause),
 	  .help = "percent of bounces among the last mails that pauses who sent them" },
+
+	{ .in = CONF_WATCH, .name = "idle_after", .type = CONF_DURATION, .flags = CONF_LATER,
+	  .def = "4h", .min = CLOCK_MINUTE_MS, .max = 30 * CLOCK_DAY_MS, UNSEEN,
+	  .help = "open hours without a mail that should have gone, until it is told" },
+	{ .in = CONF_WATCH, .name = "stuck_after", .type = CONF_DURATION, .flags = CONF_LATER,
+	  .def = "15min", .min = CLOCK_MINUTE_MS, .max = CLOCK_DAY_MS, UNSEEN,
+	  .help = "time in which nothing is tried although all is open, until it is told" },
+	{ .in = CONF_WATCH, .name = "summary", .type = CONF_TIME, .flags = CONF_LATER, UNSEEN,
+	  .help = "when the day is summed up" },
+	{ .in = CONF_WATCH, .name = "heartbeat_url_file", .type = CONF_SECRET, .flags = CONF_LATER,
+	  .def = "\"\"", LATER(url_file),
+	  .help = "the file that holds the URL of a dead-man's switch" },
 
 	{ .in = CONF_VERIFY, .name = "mx", .type = CONF_CHOICE,
 	  .def = "auto", .min = CONF_VERIFY_AUTO, .choices = "auto|yes|no", AT(conf, verify_mx),
@@ -132,6 +162,29 @@ const struct conf_key conf_keys[] = {
 	  .def = "100", .min = 1, .max = MANY, AT(conf_mailbox, mails_per_connection),
 	  .help = "mails until a connection is made anew" },
 
+	{ .in = CONF_MAILBOX, .name = "imap", .type = CONF_STRING, .flags = CONF_LATER,
+	  .def = "\"\"", .max = TEXT, LATER(imap),
+	  .help = "where answers are read, such as \"imaps://imap.example.com\"" },
+	{ .in = CONF_MAILBOX, .name = "inbox", .type = CONF_TITLE, .flags = CONF_LATER,
+	  .def = "\"\"", .of = CONF_INBOX, LATER(inbox),
+	  .help = "the inbox section where answers are read instead" },
+	{ .in = CONF_MAILBOX, .name = "reply_to", .type = CONF_STRING, .flags = CONF_LATER,
+	  .min = 1, .max = 320, LATER(reply_to),
+	  .help = "another address that answers go to" },
+	{ .in = CONF_MAILBOX, .name = "signature_file", .type = CONF_TEXT, .flags = CONF_LATER,
+	  .def = "\"\"", UNSEEN, .help = "the text that stands below every mail" },
+	{ .in = CONF_MAILBOX, .name = "sent_copy", .type = CONF_SWITCH,
+	  .flags = CONF_LATER, .def = "no", .choices = "no|yes", .later = "yes", UNSEEN,
+	  .help = "is every mail put into the folder Sent" },
+
+	{ .in = CONF_INBOX, .name = "imap", .type = CONF_STRING, .flags = CONF_REQUIRED,
+	  .min = 1, .max = TEXT, LATER(imap),
+	  .help = "where answers are read, such as \"imaps://imap.example.com\"" },
+	{ .in = CONF_INBOX, .name = "user", .type = CONF_STRING, .flags = CONF_REQUIRED,
+	  .min = 1, .max = 320, LATER(user), .help = "the name to log in with" },
+	{ .in = CONF_INBOX, .name = "password_file", .type = CONF_SECRET, .flags = CONF_REQUIRED,
+	  UNSEEN, .help = "the file that holds the user's password" },
+
 	{ .in = CONF_OAUTH, .name = "token_url", .type = CONF_STRING, .flags = CONF_REQUIRED,
 	  .min = 1, .max = TEXT, AT(conf_oauth, token_url),
 	  .help = "where access tokens come from, such as \"https://oauth2.example.com/token\"" },
@@ -181,52 +234,159 @@ const struct conf_key conf_keys[] = {
 	{ .in = CONF_CAMPAIGN, .name = "content_rejected_stop", .type = CONF_INT,
 	  .def = "3", .min = 1, .max = MANY, AT(conf_campaign, content_rejected_stop),
 	  .help = "refusals for its content after which a step stops" },
-	{ .in = CONF_CAMPAIGN, .name = "writer", .type = CONF_ONLY,
-	  .def = "template", .choices = "template", .later = "llm",
+	{ .in = CONF_CAMPAIGN, .name = "writer", .type = CONF_SWITCH,
+	  .choices = "template|llm", .later = "llm", AT(conf_campaign, is_llm),
+	  .instead = "the campaign waits (llm_none), or with fallback = template sends its templates",
 	  .help = "who writes the mails" },
-	{ .in = CONF_CAMPAIGN, .name = "replies", .type = CONF_ONLY,
-	  .def = "manual", .choices = "manual", .later = "imap",
+	{ .in = CONF_CAMPAIGN, .name = "fallback", .type = CONF_SWITCH,
+	  .def = "hold", .choices = "hold|template", AT(conf_campaign, falls_back),
+	  .help = "what happens when no model can answer" },
+	{ .in = CONF_CAMPAIGN, .name = "replies", .type = CONF_SWITCH,
+	  .choices = "manual|imap", .later = "imap", AT(conf_campaign, reads_replies),
+	  .instead = "every step behind the first waits (inbox_stale)",
 	  .help = "who tells coldmail about answers" },
+	{ .in = CONF_CAMPAIGN, .name = "freeze", .type = CONF_LIST, .flags = CONF_LATER,
+	  .def = "{}", .min = 1, .max = 64, UNSEEN,
+	  .help = "times of the year in which no mail goes out" },
+	{ .in = CONF_CAMPAIGN, .name = "daily_limit", .type = CONF_INT, .flags = CONF_LATER,
+	  .def = "100", .min = 1, .max = MANY, UNSEEN, .help = "mails a day of all its mailboxes" },
+	{ .in = CONF_CAMPAIGN, .name = "facts", .type = CONF_TEXT, .flags = CONF_LATER,
+	  .def = "\"\"", UNSEEN, .help = "the only claims that a draft may use, one a line" },
+	{ .in = CONF_CAMPAIGN, .name = "on_company_reply", .type = CONF_CHOICE, .flags = CONF_LATER,
+	  .def = "pause", .choices = "none|pause|stop", .later = "pause|stop",
+	  .min = CONF_COMPANY_NONE, LATER(on_company_reply),
+	  .help = "what an answer does to other leads of the same company" },
+	{ .in = CONF_CAMPAIGN, .name = "company_pause", .type = CONF_DURATION, .flags = CONF_LATER,
+	  .def = "14d", .min = CLOCK_HOUR_MS, .max = YEAR, UNSEEN,
+	  .help = "how long the company of a lead that answered is left alone" },
+	{ .in = CONF_CAMPAIGN, .name = "countries_deny", .type = CONF_COUNTRIES, .flags = CONF_LATER,
+	  .def = "{}", LATER2(any.list, n_deny), .help = "whose people are not written to" },
+	{ .in = CONF_CAMPAIGN, .name = "countries_allow", .type = CONF_COUNTRIES, .flags = CONF_LATER,
+	  .def = "{}", LATER2(any.list, n_allow), .help = "whose people alone are written to" },
+	{ .in = CONF_CAMPAIGN, .name = "low_water", .type = CONF_INT, .flags = CONF_LATER,
+	  .def = "50", .max = MANY, UNSEEN, .help = "leads left before somebody is told" },
+	{ .in = CONF_CAMPAIGN, .name = "adopts", .type = CONF_LIST, .flags = CONF_LATER,
+	  .def = "{}", .min = 1, .max = 100, LATER2(list, n_list),
+	  .help = "ids of an older system's campaigns that this one carries on" },
 
-	{ .in = CONF_STEP, .name = "template", .type = CONF_PATH, .flags = CONF_REQUIRED,
+	{ .in = CONF_REVIEW, .name = "min_score", .type = CONF_INT,
+	  .def = "70", .max = 100, UNSEEN, .help = "the score from which on a draft passes" },
+	{ .in = CONF_REVIEW, .name = "max_words", .type = CONF_INT,
+	  .def = "75", .min = 1, .max = 10000, UNSEEN, .help = "words of a draft" },
+	{ .in = CONF_REVIEW, .name = "rewrites", .type = CONF_INT,
+	  .def = "2", .max = 10, UNSEEN, .help = "how often a draft may be written anew" },
+	{ .in = CONF_REVIEW, .name = "approve", .type = CONF_SWITCH,
+	  .def = "manual", .choices = "manual|auto", UNSEEN, .help = "who lets a draft go" },
+	{ .in = CONF_REVIEW, .name = "reviewer", .type = CONF_TITLE,
+	  .def = "\"\"", .of = CONF_MODEL, UNSEEN, .help = "the model that judges drafts" },
+	{ .in = CONF_REVIEW, .name = "rules", .type = CONF_TEXT,
+	  .def = "\"\"", UNSEEN, .help = "the rules of a review, one a line" },
+	{ .in = CONF_REVIEW, .name = "links", .type = CONF_LIST,
+	  .def = "{}", .min = 1, .max = 253, LATER2(list, n_list),
+	  .help = "domains that a draft may link to" },
+
+	{ .in = CONF_STEP, .name = "template", .type = CONF_PATH,
 	  .max = TEXT, AT(conf_step, template_path), .help = "the file with subject and body" },
+	{ .in = CONF_STEP, .name = "brief", .type = CONF_TEXT, .flags = CONF_LATER,
+	  .def = "\"\"", UNSEEN, .help = "the file that tells a model what to write" },
+	{ .in = CONF_STEP, .name = "max_words", .type = CONF_INT, .flags = CONF_LATER,
+	  .min = 1, .max = 10000, UNSEEN, .help = "words of a draft, instead of the review's" },
 	{ .in = CONF_STEP, .name = "after", .type = CONF_DURATION,
 	  .def = "0s", .max = 10 * YEAR, AT(conf_step, after_ms),
 	  .help = "how long after the step before" },
 	{ .in = CONF_STEP, .name = "thread", .type = CONF_SWITCH,
 	  .def = "new", .choices = "new|same", AT(conf_step, same_thread),
 	  .help = "does it answer the step before" },
+
+	{ .in = CONF_PROVIDER, .name = "kind", .type = CONF_CHOICE, .flags = CONF_REQUIRED,
+	  .choices = "openai|anthropic", .min = CONF_PROVIDER_OPENAI, LATER(kind),
+	  .help = "the language it speaks" },
+	{ .in = CONF_PROVIDER, .name = "url", .type = CONF_STRING, .flags = CONF_REQUIRED,
+	  .min = 1, .max = TEXT, LATER(url),
+	  .help = "where it is, such as \"https://api.openai.com/v1\"" },
+	{ .in = CONF_PROVIDER, .name = "key_file", .type = CONF_SECRET,
+	  .def = "\"\"", LATER(key), .help = "the file that holds the key" },
+	{ .in = CONF_PROVIDER, .name = "ca_file", .type = CONF_PEM, .def = "\"\"", UNSEEN,
+	  .help = "the only authorities whose certificates count, instead of the system's" },
+	{ .in = CONF_PROVIDER, .name = "concurrency", .type = CONF_INT,
+	  .def = "4", .min = 1, .max = 1000, UNSEEN, .help = "requests at a time" },
+	{ .in = CONF_PROVIDER, .name = "daily_budget_usd", .type = CONF_USD,
+	  .def = "0", .max = MANY, UNSEEN, .help = "dollars a day, 0: any" },
+
+	{ .in = CONF_MODEL, .name = "provider", .type = CONF_TITLE, .flags = CONF_REQUIRED,
+	  .min = 1, .of = CONF_PROVIDER, UNSEEN, .help = "where it is asked" },
+	{ .in = CONF_MODEL, .name = "name", .type = CONF_STRING,
+	  .min = 1, .max = 200, UNSEEN, .help = "what its provider calls it, if not its title" },
+	{ .in = CONF_MODEL, .name = "tier", .type = CONF_INT,
+	  .def = "1", .min = 1, .max = 100, UNSEEN, .help = "its rank, 1 is asked first" },
+	{ .in = CONF_MODEL, .name = "pool", .type = CONF_STRING,
+	  .min = 1, .max = 200, UNSEEN, .help = "the models that share its limits" },
+	{ .in = CONF_MODEL, .name = "shape", .type = CONF_SWITCH,
+	  .def = "refill", .choices = "refill|window", UNSEEN,
+	  .help = "do its limits refill, or start anew on the clock" },
+	{ .in = CONF_MODEL, .name = "rpm", .type = CONF_INT,
+	  .min = 1, .max = MANY, LATER(rpm), .help = "requests a minute" },
+	{ .in = CONF_MODEL, .name = "rpd", .type = CONF_INT,
+	  .min = 1, .max = MANY, LATER(rpd), .help = "requests a day" },
+	{ .in = CONF_MODEL, .name = "tpm", .type = CONF_INT,
+	  .min = 1, .max = MANY, LATER(tpm), .help = "tokens a minute" },
+	{ .in = CONF_MODEL, .name = "tpd", .type = CONF_INT,
+	  .min = 1, .max = MANY, LATER(tpd), .help = "tokens a day" },
+	{ .in = CONF_MODEL, .name = "itpm", .type = CONF_INT,
+	  .min = 1, .max = MANY, UNSEEN, .help = "tokens a minute of questions" },
+	{ .in = CONF_MODEL, .name = "otpm", .type = CONF_INT,
+	  .min = 1, .max = MANY, UNSEEN, .help = "tokens a minute of answers" },
+	{ .in = CONF_MODEL, .name = "usd_per_mtok_in", .type = CONF_USD,
+	  .max = MANY, UNSEEN, .help = "dollars for a million tokens of questions" },
+	{ .in = CONF_MODEL, .name = "usd_per_mtok_out", .type = CONF_USD,
+	  .max = MANY, UNSEEN, .help = "dollars for a million tokens of answers" },
+
+	{ .in = CONF_LLM, .name = "max_attempts", .type = CONF_INT,
+	  .def = "3", .min = 1, .max = 10, UNSEEN, .help = "requests for one answer, over all models" },
+	{ .in = CONF_LLM, .name = "warn_at", .type = CONF_INT,
+	  .def = "80", .min = 1, .max = 100, UNSEEN, .help = "percent of a limit of a day that is told" },
+	{ .in = CONF_LLM, .name = "request_timeout", .type = CONF_DURATION,
+	  .def = "60s", .min = CLOCK_SECOND_MS, .max = CLOCK_HOUR_MS, UNSEEN,
+	  .help = "how long a model may take to answer" },
+
+	{ .in = CONF_ALERT, .name = "kind", .type = CONF_CHOICE, .flags = CONF_REQUIRED,
+	  .choices = CONF_ALERT_KINDS, LATER(kind), .help = "how somebody is told" },
+	{ .in = CONF_ALERT, .name = "url_file", .type = CONF_SECRET,
+	  .def = "\"\"", LATER(url_file), .help = "the file that holds the URL" },
+	{ .in = CONF_ALERT, .name = "key_file", .type = CONF_SECRET,
+	  .def = "\"\"", UNSEEN, .help = "the file that holds the key" },
+	{ .in = CONF_ALERT, .name = "chat", .type = CONF_STRING,
+	  .min = 1, .max = 200, UNSEEN, .help = "the chat that is written to" },
+	{ .in = CONF_ALERT, .name = "account", .type = CONF_STRING,
+	  .min = 1, .max = 200, UNSEEN, .help = "the account that sends" },
+	{ .in = CONF_ALERT, .name = "from", .type = CONF_STRING,
+	  .min = 1, .max = 200, UNSEEN, .help = "the number that sends" },
+	{ .in = CONF_ALERT, .name = "to", .type = CONF_LIST,
+	  .min = 1, .max = 320, LATER2(list, n_list), .help = "who is told" },
+	{ .in = CONF_ALERT, .name = "mailbox", .type = CONF_TITLE,
+	  .min = 1, .of = CONF_MAILBOX, UNSEEN, .help = "the mailbox that sends" },
+	{ .in = CONF_ALERT, .name = "command", .type = CONF_PATH,
+	  .max = TEXT, UNSEEN, .help = "the program that gets the alert on standard input" },
+	{ .in = CONF_ALERT, .name = "on", .type = CONF_LIST,
+	  .def = "{critical, warning}", .min = 1, .max = 64, LATER2(on, n_on),
+	  .help = "what is told: critical, warning, info, summary, or rules by their names" },
+	{ .in = CONF_ALERT, .name = "repeat", .type = CONF_DURATION,
+	  .def = "4h", .min = CLOCK_MINUTE_MS, .max = 30 * CLOCK_DAY_MS, UNSEEN,
+	  .help = "when it is told again" },
+
+	{ .in = CONF_BREAKER, .name = "failures", .type = CONF_INT,
+	  .def = "3", .min = 1, .max = 1000, LATER(failures),
+	  .help = "failures in a row that open it" },
+	{ .in = CONF_BREAKER, .name = "of_last_ten", .type = CONF_INT,
+	  .def = "5", .min = 1, .max = 10, LATER(of_last_ten),
+	  .help = "failures among the last ten that open it" },
+	{ .in = CONF_BREAKER, .name = "open", .type = CONF_DURATION,
+	  .def = "30s", .min = CLOCK_SECOND_MS, .max = CLOCK_DAY_MS, LATER(open_ms),
+	  .help = "how long it is open at first" },
+	{ .in = CONF_BREAKER, .name = "open_max", .type = CONF_DURATION,
+	  .def = "15min", .min = CLOCK_SECOND_MS, .max = CLOCK_DAY_MS, LATER(open_max_ms),
+	  .help = "how long it is open at most" },
 };
 /* clang-format on */
 
 const size_t conf_n_keys = sizeof conf_keys / sizeof *conf_keys;
-
-const struct conf_key *conf_key_find(enum conf_in in, const char *name)
-{
-	for (const struct conf_key *k = conf_keys; k < conf_keys + conf_n_keys; k++)
-		if (k->in == in && str_eq(k->name, name))
-			return k;
-	return NULL;
-}
-
-enum conf_in conf_section_find(enum conf_in parent, const char *name)
-{
-	for (enum conf_in in = CONF_TOP + 1; in < CONF_N_SECTIONS; in++)
-		if (conf_sections[in].parents & 1U << parent &&
-			str_eq(conf_sections[in].name, name))
-			return in;
-	return CONF_TOP;
-}
-
-int conf_word_place(const char *words, const char *word)
-{
-	const size_t n = strlen(word);
-
-	for (int place = 0; words; place++) {
-		if (strcspn(words, "|") == n && !memcmp(words, word, n))
-			return place;
-		words = strchr(words, '|');
-		words = words ? words + 1 : NULL;
-	}
-	return -1;
-}

@@ -124,13 +124,6 @@ void conf_preset_fill(
 /* coldmail.conf's own defaults: what a mailbox for people is trusted with. */
 #define WISE_A_DAY 25
 
-static struct conf_place place_of(const struct conf_node *section, const char *name)
-{
-	const struct conf_node *n = conf_node_find(section, name);
-
-	return n ? n->at : section->at;
-}
-
 void conf_preset_check(
 	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
 {
@@ -141,16 +134,16 @@ void conf_preset_check(
 		return; /* a relay of one's own knows its limits itself */
 	if (find_row(&l->arena, m->preset, MOST, &row) && str_to_i64(row.value, &most) &&
 		m->daily_limit > most)
-		conf_warning(l, place_of(section, "daily_limit"),
+		conf_warning(l, conf_place_of(section, "daily_limit"),
 			"daily_limit = %d: %s takes %s mails a day (%s), expected fewer",
 			m->daily_limit, m->preset, row.value, row.page);
 	else if (m->daily_limit > WISE_A_DAY)
-		conf_warning(l, place_of(section, "daily_limit"),
+		conf_warning(l, conf_place_of(section, "daily_limit"),
 			"daily_limit = %d: providers close mailboxes that write to so many "
 			"strangers, expected at most %d",
 			m->daily_limit, WISE_A_DAY);
 	if (!m->n_ramp)
-		conf_warning(l, place_of(section, "ramp"),
+		conf_warning(l, conf_place_of(section, "ramp"),
 			"ramp = {}: a new mailbox is noticed by how much it sends at once, "
 			"expected "
 			"a ramp, or ramp_since = DATE of one that is warm");

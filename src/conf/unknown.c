@@ -1,21 +1,9 @@
 /*
- * What to say about an entry that a section does not have: that a later version brings it, that it
- * belongs elsewhere, or which name was meant.
- * Runs on: loop. Called by build.c and value.c. Decides nothing: an unknown entry is always an error.
+ * What to say about an entry that a section does not have: that it belongs elsewhere, or which
+ * name was meant.
+ * Runs on: loop. Called by build.c. Decides nothing: an unknown entry is always an error.
  */
 #include "conf_private.h"
-
-/* What the language has, but this version not yet: keys and sections, by where they stand. A row
- * moves to keys.c when its feature is built. */
-static const char *const later[CONF_N_SECTIONS] = {
-	[CONF_TOP] = "spool|provider|model|llm|inbox|alert|breaker",
-	[CONF_HTTP] = "listen",
-	[CONF_WATCH] = "idle_after|stuck_after|summary|heartbeat_url_file",
-	[CONF_MAILBOX] = "imap|reply_to|inbox|signature_file|sent_copy",
-	[CONF_CAMPAIGN] = "freeze|daily_limit|facts|fallback|review|on_company_reply|company_pause|"
-			  "countries_deny|countries_allow|low_water|adopts",
-	[CONF_STEP] = "brief|max_words",
-};
 
 /* Every name IN has: its keys and its sections. */
 static size_t names_of(enum conf_in in, const char **ret, size_t max)
@@ -41,11 +29,6 @@ static enum conf_in home_of(const char *name)
 	return in;
 }
 
-static bool is_later(enum conf_in in, const char *name)
-{
-	return conf_word_place(later[in], name) >= 0 || conf_word_place(later[CONF_TOP], name) >= 0;
-}
-
 static const char *where(struct conf_load *l, enum conf_in in)
 {
 	return in == CONF_TOP ? "at the top level"
@@ -60,11 +43,7 @@ void conf_unknown(struct conf_load *l, enum conf_in in, const struct conf_node *
 	const char *meant = str_closest(node->name, names, n);
 	const enum conf_in home = home_of(node->name);
 
-	if (is_later(in, node->name))
-		conf_error(l, node->at,
-			"%s '%s' is not built yet in this version, expected no such %s", what, name,
-			what);
-	else if (home < CONF_N_SECTIONS)
+	if (home < CONF_N_SECTIONS)
 		conf_error(l, node->at, "%s '%s' %s, expected it %s%s", what, name, where(l, in),
 			where(l, home), home == CONF_TOP ? " (is a '}' missing before it?)" : "");
 	else if (meant)

@@ -100,11 +100,7 @@ static int read_word(const struct conf_reading *r)
 	const char *word = r->value->text;
 	const int place = conf_word_place(k->choices, word);
 
-	if (place < 0 && conf_word_place(k->later, word) >= 0)
-		conf_error(r->load, r->value->at,
-			"%s = %s: not built yet in this version, expected %s", k->name, word,
-			k->choices);
-	else if (place < 0)
+	if (place < 0)
 		conf_refuse(r, r->value, "%s", k->choices);
 	return place;
 }
@@ -129,11 +125,6 @@ static bool read_switch(const struct conf_reading *r)
 	return true;
 }
 
-static bool read_only(const struct conf_reading *r)
-{
-	return read_word(r) >= 0;
-}
-
 static void show_word(const struct conf_key *k, int place, struct str *out)
 {
 	const char *word = k->choices;
@@ -151,12 +142,6 @@ static void show_choice(const struct conf_key *k, const void *base, struct str *
 static void show_switch(const struct conf_key *k, const void *base, struct str *out)
 {
 	show_word(k, *(const bool *)conf_field(base, k->at), out);
-}
-
-static void show_only(const struct conf_key *k, const void *base, struct str *out)
-{
-	(void)base;
-	show_word(k, 0, out);
 }
 
 /* ---- mailboxes ------------------------------------------------------------------------------- */
@@ -256,11 +241,16 @@ static const struct {
 	[CONF_SPAN] = { false, conf_read_span, conf_show_span },
 	[CONF_CHOICE] = { false, read_choice, show_choice },
 	[CONF_SWITCH] = { false, read_switch, show_switch },
-	[CONF_ONLY] = { false, read_only, show_only },
 	[CONF_DAYS] = { true, conf_read_days, conf_show_days },
 	[CONF_WINDOWS] = { true, conf_read_windows, conf_show_windows },
 	[CONF_NUMBERS] = { true, conf_read_numbers, conf_show_numbers },
 	[CONF_REFS] = { true, read_refs, show_refs },
+	/* Of keys that nothing keeps so far: nobody shows them. */
+	[CONF_TITLE] = { false, conf_read_title, NULL },
+	[CONF_USD] = { false, conf_read_usd, NULL },
+	[CONF_TIME] = { false, conf_read_time, NULL },
+	[CONF_LIST] = { true, conf_read_list, NULL },
+	[CONF_COUNTRIES] = { true, conf_read_countries, NULL },
 };
 
 bool conf_value_read(

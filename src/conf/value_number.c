@@ -34,6 +34,40 @@ static bool scan_number(const char *p, int64_t *ret)
 	return !p[unit > 1] && !__builtin_mul_overflow(n, unit, ret);
 }
 
+#define USD        1000000 /* what dollars are kept in */
+#define USD_DIGITS 6
+
+/* Dollars with or without cents and parts of them, such as 2, 2.0 or 0.075. */
+static bool scan_usd(const char *p, int64_t *ret)
+{
+	int64_t whole, part = 0, unit = USD;
+
+	if (!scan_digits(&p, &whole) || __builtin_mul_overflow(whole, USD, &whole))
+		return false;
+	if (*p == '.') {
+		const char *start = ++p;
+
+		if (!scan_digits(&p, &part) || p - start > USD_DIGITS)
+			return false;
+		for (; start < p; start++)
+			unit /= 10;
+	}
+	return !*p && !__builtin_add_overflow(whole, part * unit, ret);
+}
+
+bool conf_read_usd(const struct conf_reading *r)
+{
+	int64_t n;
+
+	if (!scan_usd(r->value->text, &n) || n < r->key->min * USD || n > r->key->max * USD)
+		return conf_refuse(r, r->value,
+			"dollars from %" PRId64 " to %" PRId64
+			", such as 2.50, with at most %d decimals",
+			r->key->min, r->key->max, USD_DIGITS);
+	*(int64_t *)conf_member(r) = n;
+	return true;
+}
+
 static const struct unit {
 	const char *name;
 	int64_t ms;

@@ -44,6 +44,11 @@ bool conf_read_preset(const struct conf_reading *r);
 bool conf_read_date(const struct conf_reading *r);
 bool conf_read_days(const struct conf_reading *r);
 bool conf_read_windows(const struct conf_reading *r);
+bool conf_read_time(const struct conf_reading *r);
+bool conf_read_usd(const struct conf_reading *r);
+bool conf_read_title(const struct conf_reading *r);
+bool conf_read_list(const struct conf_reading *r);
+bool conf_read_countries(const struct conf_reading *r);
 
 void conf_show_file(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_int(const struct conf_key *k, const void *base, struct str *out);

@@ -112,6 +112,17 @@ static int minutes_at(const char *p)
 	return minutes < 60 && total <= DAY_MIN ? total : -1;
 }
 
+bool conf_read_time(const struct conf_reading *r)
+{
+	const char *text = r->value->text;
+	const int minutes = strlen(text) == strlen("18:00") ? minutes_at(text) : -1;
+
+	if (minutes < 0 || minutes == DAY_MIN)
+		return conf_refuse(r, r->value, "a time of the day such as 18:00");
+	*(int *)conf_member(r) = minutes;
+	return true;
+}
+
 static bool scan_window(const char *p, struct conf_window *ret)
 {
 	if (strlen(p) != strlen("09:00-17:00") || p[5] != '-')

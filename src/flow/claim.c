@@ -166,7 +166,7 @@ static struct store_req *claim_new(
 	r->u.claim.stage = stage;
 	r->u.claim.max = n;
 	r->u.claim.before_ms = clock_wall_ms();
-	r->u.claim.stopped_steps = flow_refusals_stopped_steps(c->conf, &r->arena);
+	r->u.claim.stopped_steps = flow_steps_stopped(c->conf, &r->arena);
 	r->u.claim.instance = mem_arena_printf(
 		&r->arena, "%s:%llu", flow.instance, (unsigned long long)++flow.last_id);
 	r->u.claim.recontact_since_ms =

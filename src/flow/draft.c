@@ -80,7 +80,7 @@ bool flow_draft_make(struct flow_item *it, struct store_email *ret)
 		.followup_number = (int)it->step,
 		.to = l->email,
 		.mailbox = usual_sender(it),
-		.draft_hash = content_template_hash(t),
+		.draft_hash = t ? content_template_hash(t) : "",
 		.renderer = MAIL_RENDERER,
 		.message_id = "",
 		.in_reply_to = "",
@@ -89,6 +89,10 @@ bool flow_draft_make(struct flow_item *it, struct store_email *ret)
 		.error = "",
 	};
 	free(key);
+	if (!t)
+		return flow_draft_hold(it, LEAD_REASON_BAD_RECORD,
+			"the step has no template, and writer = llm is not built yet in this "
+			"version");
 	if (content_template_render(t, l, &it->arena, &text, &why))
 		return flow_draft_hold(it, LEAD_REASON_MISSING_FIELD, why);
 	ret->body = text.body;

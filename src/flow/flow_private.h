@@ -414,8 +414,12 @@ void flow_refusals_note(struct flow_sender *s, const struct flow_item *it, enum 
 void flow_refusals_forget(struct flow_sender *s);
 /* NULL: the step may go out; else "COUNT times, the last: …": its content was refused. */
 const char *flow_refusals_stopped(const struct conf_campaign *c, size_t step);
-/* The names of all that may not, as a claim has it; in A. */
-const char *flow_refusals_stopped_steps(const struct conf_campaign *c, struct mem_arena *a);
+
+/* steps.c */
+/* The gate that no mail of this step passes now; NULL: there is none. */
+const char *flow_step_gate(const struct conf_campaign *c, size_t step);
+/* The names of all steps with one, as a claim has it; in A. */
+const char *flow_steps_stopped(const struct conf_campaign *c, struct mem_arena *a);
 
 /* trouble.c: what a verdict means. The one place. */
 enum flow_lead_next {

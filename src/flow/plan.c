@@ -64,6 +64,8 @@ struct flow_plan *flow_plan_new(const struct conf *c, struct str *ret_problems)
 			const struct conf_step *s = &cc->steps[k];
 			char *problem = NULL;
 
+			if (!s->template_source) /* a writer that needs none */
+				continue;
 			if (!content_template_parse(s->template_source, s->template_path,
 				    s->same_thread, &p->templates[i][k], &problem))
 				continue;
@@ -163,7 +165,8 @@ bool flow_has_started(const struct conf_campaign *c)
 
 bool flow_campaign_may_send(const struct flow_campaign *c)
 {
-	return c->conf && c->started && !c->paused && !flow_is_paused("all", NULL);
+	return c->conf && c->started && !c->paused && !flow_is_paused("all", NULL) &&
+	       flow_has_writer(c->conf);
 }
 
 static struct flow_campaign *campaign_get(const char *name)

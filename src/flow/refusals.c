@@ -98,17 +98,6 @@ const char *flow_refusals_stopped(const struct conf_campaign *c, size_t step)
 	return value && count_of(value) >= c->content_rejected_stop ? value : NULL;
 }
 
-const char *flow_refusals_stopped_steps(const struct conf_campaign *c, struct mem_arena *a)
-{
-	const char *steps = "";
-
-	for (size_t i = 0; i < c->n_steps; i++)
-		if (flow_refusals_stopped(c, i))
-			steps = mem_arena_printf(
-				a, "%s%s%s", *steps ? steps : "\n", c->steps[i].name, "\n");
-	return steps;
-}
-
 /* ---- a server that loses mails --------------------------------------------------------------------- */
 
 static void count_uncertain(struct flow_sender *s, const struct mail_verdict *v)

@@ -115,6 +115,23 @@ void flow_send_release(struct flow_item *it, const char *why, enum lead_reason t
 	flow_advance(it, FLOW_RECORDING);
 }
 
+/* That of IT's step, as the configuration has it now. */
+static const char *step_gate(const struct flow_item *it, const struct flow_campaign *c)
+{
+	const int now = conf_find_step(c->conf, it->campaign->steps[it->step].name);
+
+	return now < 0 ? flow_step_gate(it->campaign, it->step)
+		       : flow_step_gate(c->conf, (size_t)now);
+}
+
+/* Why C sends nothing. */
+static const char *campaign_gate(const struct flow_campaign *c)
+{
+	if (!c || !c->conf)
+		return "campaign_gone";
+	return flow_has_writer(c->conf) ? "campaign_paused" : "llm_none";
+}
+
 /* What was read after the reservation became durable, and what changed here meanwhile. */
 static bool pass_gate(struct flow_item *it, const struct store_req *r)
 {
@@ -131,12 +148,11 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 	else if (flow_wallclock_why())
 		flow_send_release(it, "clock_untrusted", LEAD_REASON_NONE);
 	else if (!c || !flow_campaign_may_send(c))
-		flow_send_release(
-			it, c && c->conf ? "campaign_paused" : "campaign_gone", LEAD_REASON_NONE);
+		flow_send_release(it, campaign_gate(c), LEAD_REASON_NONE);
 	else if (flow_is_paused("mailbox", it->sender->address))
 		flow_send_release(it, "mailbox_paused", LEAD_REASON_NONE);
-	else if (flow_refusals_stopped(it->campaign, it->step))
-		flow_send_release(it, "content_rejected", LEAD_REASON_NONE);
+	else if (step_gate(it, c))
+		flow_send_release(it, step_gate(it, c), LEAD_REASON_NONE);
 	else
 		return true;
 	return false;

@@ -232,6 +232,32 @@ static void add_stopped_steps(
 	}
 }
 
+/* What waits in C, or the lead that is asked for, waits for what is not built. */
+static bool is_stopped(const struct question *q, const struct conf_campaign *c)
+{
+	const int step = q->lead ? conf_find_step(c, q->lead->step) : -1;
+
+	return q->lead ? step >= 0 && flow_step_gate(c, (size_t)step) : flow_is_stopped(c->name);
+}
+
+/* true: it binds. */
+static bool add_unbuilt(struct question *q, const struct conf_campaign *c, const char *subject)
+{
+	const size_t before = q->n;
+
+	if (!flow_has_writer(c))
+		add(q, subject, "llm_none", true, CLOCK_NEVER_MS,
+			"writer = llm is not built yet in this version: write templates, then say "
+			"writer = template, or fallback = template");
+	else if (c->reads_replies && c->n_steps > 1)
+		add(q, subject, "inbox_stale", true, CLOCK_NEVER_MS,
+			"replies = imap is not built yet in this version, so steps behind the "
+			"first "
+			"wait: say replies = manual, and tell coldmail of answers with "
+			"`coldmailctl leads stop`");
+	return q->n > before && is_stopped(q, c);
+}
+
 static void add_campaign(struct question *q, const struct due *d)
 {
 	const struct flow_campaign *c = flow_campaign_find(d->campaign);
@@ -263,6 +289,8 @@ static void add_campaign(struct question *q, const struct due *d)
 	if (!q->lead)
 		add_due(q, d, subject);
 	size_t end = q->n;
+	if (add_unbuilt(q, c->conf, subject))
+		end = q->n;
 	weigh(q, first, end, add_mailboxes(q, c->conf));
 	if (!q->lead && others)
 		add_strays(q, d, subject);

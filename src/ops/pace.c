@@ -90,10 +90,11 @@ int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
 {
 	int64_t open_ms = CLOCK_NEVER_MS, due_ms, opens;
 
-	if (!due)
+	if (!due || !flow_has_writer(cc))
 		return CLOCK_NEVER_MS;
 	/* A hold that ends by itself, as after a "later" of the server, ends in a mail. */
-	due_ms = due->next_ms < due->wake_ms ? due->next_ms : due->wake_ms;
+	due_ms = flow_is_stopped(cc->name) || due->wake_ms < due->next_ms ? due->wake_ms
+									  : due->next_ms;
 	if (due_ms == CLOCK_NEVER_MS)
 		return CLOCK_NEVER_MS;
 	for (size_t i = 0; i < cc->n_mailboxes; i++) {
