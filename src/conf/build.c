@@ -324,4 +324,5 @@ void conf_build(struct conf_load *l)
 		build_mailbox(l, it, &c->mailboxes[c->n_mailboxes++]);
 	each_section (it, root, CONF_CAMPAIGN)
 		build_campaign(l, it, &c->campaigns[c->n_campaigns++]);
+	conf_check_sense(l);
 }

@@ -338,6 +338,8 @@ void conf_check_replies(
 void conf_check_unbuilt(struct conf_load *l, enum conf_in in, const struct conf_node *section);
 void conf_check_mailbox_unbuilt(struct conf_load *l, const struct conf_node *section);
 void conf_check_campaign_unbuilt(struct conf_load *l, const struct conf_node *section);
+/* check_sense.c: what is right by itself and makes no sense together. */
+void conf_check_sense(struct conf_load *l);
 /* SECTION may be NULL. */
 void conf_check_watch(struct conf_load *l, const struct conf_node *section);
 /* Does the preset of a mailbox's SECTION say KEY? */
