@@ -147,6 +147,10 @@ int conf_load(const char *file, const struct conf **ret_conf, struct conf_proble
 enum conf_use { CONF_TO_RUN, CONF_TO_CHECK, CONF_TO_MAINTAIN };
 int conf_load_for(enum conf_use use, const char *file, const struct conf **ret_conf,
 	struct conf_problems *ret_problems) __attribute__((warn_unused_result));
+/* conf_load() for a daemon that runs with RUNNING: keys flagged RESTART keep the value there, with a
+ * warning where the file has another. */
+int conf_reload(const struct conf *running, const char *file, const struct conf **ret_conf,
+	struct conf_problems *ret_problems) __attribute__((warn_unused_result));
 void conf_problems_done(struct conf_problems *p);
 
 const struct conf *conf_ref(const struct conf *c);
@@ -164,10 +168,13 @@ int conf_find_step(const struct conf_campaign *c, const char *name);
 bool conf_is_same_server(const struct conf_mailbox *a, const struct conf_mailbox *b);
 
 /* The lines of difference between two generations for people ("+ mailbox x", "~ campaign y: gap
- * 12min-24min -> 5min"), one per element; keys flagged RESTART say that they keep their old value.
+ * 12min-24min -> 5min"), one per element.
  * The caller owns the result (a NULL-terminated array, conf_diff_free). */
 char **conf_diff(const struct conf *old, const struct conf *new);
 void conf_diff_free(char **lines);
+/* The campaigns and steps of OLD that NEW has not, each as a question: was it renamed? The caller owns
+ * the result (conf_diff_free). */
+char **conf_questions(const struct conf *old, const struct conf *new);
 
 /* Where the control socket is, without a full load: for coldmailctl, which must find the daemon
  * even when the file has errors elsewhere. 0 with *RET, the default if the file does not set it;

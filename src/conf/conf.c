@@ -34,6 +34,25 @@ static int keep(struct conf_load *l, const char *file, const struct conf **ret)
 	return 0;
 }
 
+static int load(struct conf_load *l, const char *file, const struct conf **ret_conf,
+	struct conf_problems *ret_problems)
+{
+	conf_build_defaults(l);
+	const struct conf_source *src = conf_source_read(l, file, NULL);
+	if (src)
+		conf_parse(l, src);
+	if (src && !l->gave_up)
+		conf_build(l);
+	if (l->running && !l->n_errors)
+		conf_keep_running(l);
+	conf_report_finish(l, ret_problems);
+	if (!l->n_errors)
+		return keep(l, file, ret_conf);
+	mem_arena_wipe(&l->secrets);
+	mem_arena_done(&l->arena);
+	return CM_EINVAL;
+}
+
 int conf_load(const char *file, const struct conf **ret_conf, struct conf_problems *ret_problems)
 {
 	return conf_load_for(CONF_TO_RUN, file, ret_conf, ret_problems);
@@ -44,18 +63,15 @@ int conf_load_for(enum conf_use use, const char *file, const struct conf **ret_c
 {
 	struct conf_load l = { .use = use };
 
-	conf_build_defaults(&l);
-	const struct conf_source *src = conf_source_read(&l, file, NULL);
-	if (src)
-		conf_parse(&l, src);
-	if (src && !l.gave_up)
-		conf_build(&l);
-	conf_report_finish(&l, ret_problems);
-	if (!l.n_errors)
-		return keep(&l, file, ret_conf);
-	mem_arena_wipe(&l.secrets);
-	mem_arena_done(&l.arena);
-	return CM_EINVAL;
+	return load(&l, file, ret_conf, ret_problems);
+}
+
+int conf_reload(const struct conf *running, const char *file, const struct conf **ret_conf,
+	struct conf_problems *ret_problems)
+{
+	struct conf_load l = { .use = CONF_TO_RUN, .running = running };
+
+	return load(&l, file, ret_conf, ret_problems);
 }
 
 const struct conf *conf_ref(const struct conf *c)

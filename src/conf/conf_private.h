@@ -244,6 +244,7 @@ enum conf_on_company_reply { CONF_COMPANY_NONE, CONF_COMPANY_PAUSE, CONF_COMPANY
 /* One load, from the first byte to struct conf. */
 struct conf_load {
 	enum conf_use use;
+	const struct conf *running; /* borrowed: what a reload replaces; NULL: it is a start */
 	struct mem_arena arena; /* becomes the generation's when all is well */
 	struct mem_arena secrets; /* likewise; wiped at its end */
 	struct conf_node *root;
@@ -350,5 +351,7 @@ void conf_preset_fill(
 /* Warns of a mailbox that sends more than its provider takes, or than is wise. */
 void conf_preset_check(
 	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m);
+/* restart.c: l->conf goes on with what l->running has of keys flagged RESTART. */
+void conf_keep_running(struct conf_load *l);
 /* The name of a campaign or a step: they become parts of keys. */
 bool conf_is_name(const char *name);

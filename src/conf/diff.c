@@ -48,8 +48,7 @@ static void diff_keys(
 		conf_value_show(k, old, &a);
 		conf_value_show(k, new, &b);
 		if (!str_eq(str_z(&a), str_z(&b)))
-			add(d, "~ %s%s %s -> %s%s", where, k->name, str_z(&a), str_z(&b),
-				k->flags & CONF_RESTART ? " (from the next start on)" : "");
+			add(d, "~ %s%s %s -> %s", where, k->name, str_z(&a), str_z(&b));
 		else if (is_rewritten(k, old, new))
 			add(d, "~ %s%s %s has another content", where, k->name, str_z(&b));
 		str_done(&a);

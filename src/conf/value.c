@@ -8,7 +8,7 @@
 
 #include "coldmail/err.h"
 
-#define SHOWN_MAX   60
+#define SHOWN_MAX   4000 /* all of a text: a change at its end is one */
 #define ADDRESS_MAX 254 /* RFC 5321 4.5.3.1.3 less the angle brackets */
 
 bool conf_refuse(const struct conf_reading *r, const struct conf_value *v, const char *fmt, ...)

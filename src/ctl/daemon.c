@@ -223,11 +223,33 @@ static void print_lines(const cJSON *list, const char *before)
 	cJSON_ArrayForEach(line, list) printf("%s%s\n", before, line->valuestring);
 }
 
+/* What may be a slip of the pen is asked first, where somebody can answer. */
+static int ask_first(const struct ctl *c)
+{
+	cJSON *answer = NULL, *in = cJSON_CreateObject();
+	int status = 0;
+
+	if (c->yes || c->dry_run || c->json || !isatty(STDIN_FILENO)) {
+		cJSON_Delete(in);
+		return 0;
+	}
+	cJSON_AddBoolToObject(in, "dry_run", true);
+	status = ctl_ask(c, "reload", in, &answer);
+	if (!status && cJSON_GetArraySize(ctl_get(answer, "questions"))) {
+		print_lines(ctl_get(answer, "questions"), "");
+		status = ctl_confirm(c, "Shall the configuration change?");
+	}
+	cJSON_Delete(answer);
+	return status;
+}
+
 static int reload(const struct ctl *c)
 {
 	cJSON *answer = NULL;
-	int status = ctl_ask(c, "reload", ctl_change(c), &answer);
+	int status = ask_first(c);
 
+	if (!status)
+		status = ctl_ask(c, "reload", ctl_change(c), &answer);
 	if (status)
 		return status;
 	if (c->json) {
@@ -235,6 +257,7 @@ static int reload(const struct ctl *c)
 		return CM_EXIT_OK;
 	}
 	print_lines(ctl_get(answer, "warnings"), "warning: ");
+	print_lines(ctl_get(answer, "questions"), "? ");
 	print_lines(ctl_get(answer, "changes"), "");
 	if (!cJSON_GetArraySize(ctl_get(answer, "changes")))
 		puts("nothing changed");

@@ -42,16 +42,21 @@ static void add_lines(cJSON *list, const char *text)
 	}
 }
 
-/* What the new configuration changes, and warnings. */
+static void add_strings(cJSON *list, char **lines)
+{
+	for (size_t i = 0; lines[i]; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(lines[i]));
+	conf_diff_free(lines);
+}
+
+/* What the new configuration changes, what it may have lost by mistake, and warnings. */
 static cJSON *describe(const struct conf *c, const struct conf_problems *problems)
 {
-	cJSON *out = cJSON_CreateObject(), *changes = cJSON_AddArrayToObject(out, "changes");
+	cJSON *out = cJSON_CreateObject();
 	struct str warnings = STR_INIT;
-	char **diff = conf_diff(flow_conf(), c);
 
-	for (size_t i = 0; diff[i]; i++)
-		cJSON_AddItemToArray(changes, cJSON_CreateString(diff[i]));
-	conf_diff_free(diff);
+	add_strings(cJSON_AddArrayToObject(out, "changes"), conf_diff(flow_conf(), c));
+	add_strings(cJSON_AddArrayToObject(out, "questions"), conf_questions(flow_conf(), c));
 	add_problems(problems, true, &warnings);
 	add_lines(cJSON_AddArrayToObject(out, "warnings"), str_z(&warnings));
 	str_done(&warnings);
@@ -62,7 +67,7 @@ static cJSON *describe(const struct conf *c, const struct conf_problems *problem
 static int read_file(cJSON **ret_out, const struct conf **ret_conf, struct str *ret_errors)
 {
 	struct conf_problems problems;
-	int err = conf_load(conf_file, ret_conf, &problems);
+	int err = conf_reload(flow_conf(), conf_file, ret_conf, &problems);
 
 	if (err)
 		add_problems(&problems, false, ret_errors);
@@ -100,12 +105,22 @@ static void log_problems(const char *problems)
 	free(all);
 }
 
+static void log_lines(const char *event, const cJSON *list)
+{
+	const cJSON *line;
+
+	cJSON_ArrayForEach(line, list)
+		log_event(LOG_WARNING, event, LOG_S("text", line->valuestring));
+}
+
 static void take(const struct conf *c, const cJSON *out)
 {
 	free(failure);
 	failure = NULL;
 	log_set_level(c->log_level);
 	flow_reload(c);
+	log_lines("config_warning", cJSON_GetObjectItemCaseSensitive(out, "warnings"));
+	log_lines("config_question", cJSON_GetObjectItemCaseSensitive(out, "questions"));
 	log_event(LOG_NOTICE, "config_reload", LOG_B("ok", true),
 		LOG_I("changes",
 			cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(out, "changes"))));

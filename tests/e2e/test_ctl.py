@@ -454,6 +454,21 @@ def on_terminal(coldmail, *arguments, until, then=b""):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
 
+def test_a_reload_on_a_terminal_asks_about_a_name_that_is_gone(coldmail, server):
+    coldmail.start()
+    before = coldmail.ctl("campaigns")[0]["name"]
+    coldmail.configure(mailbox(ALI, server.port), campaign("other"))
+    status, shown = on_terminal(coldmail, "reload", until="[y/N]", then=b"n\n")
+    assert status == 1 and f'campaign "{before}" is gone' in shown and "Nothing was done" in shown
+    assert coldmail.ctl("campaigns")[0]["name"] == before
+    status, shown = on_terminal(coldmail, "reload", until="[y/N]", then=b"y\n")
+    assert status == 0 and "+ campaign other" in shown
+    assert coldmail.ctl("campaigns")[0]["name"] == "other"
+    coldmail.configure(mailbox(ALI, server.port), campaign(before))
+    done = run(coldmail, "reload")
+    assert done.returncode == 0 and done.stdout.startswith('? campaign "other" is gone')
+
+
 def test_an_import_on_a_terminal_shows_how_far_it_is_and_can_be_interrupted(coldmail):
     file = coldmail.folder / "big.csv"
     file.write_text("email\n" + "".join(f"p{i}@x.example\n" for i in range(40000)))

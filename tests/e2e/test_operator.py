@@ -218,6 +218,46 @@ def test_case_26_leads_of_a_removed_campaign_wait_for_it(tmp_path):
         oracle.check(coldmail, server.mails())
 
 
+def test_a_reload_keeps_what_only_a_start_can_change(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.start()
+        text = coldmail.conf.read_text()
+        store = f'store = "sqlite:{tmp_path / "other.db"}"  stop_timeout = 9s'
+        coldmail.conf.write_text(store + "\n" + text.partition("\n")[2])
+        answer = coldmail.ctl("reload")
+        assert answer["changes"] == ["~ stop_timeout 1min -> 9s"] and not answer["questions"]
+        [warning] = [w for w in answer["warnings"] if "next start" in w]
+        assert warning.startswith(f"{coldmail.conf}:1: store = ")
+        [line] = coldmail.events("config_warning")
+        assert line["text"] == warning
+        assert coldmail.ctl("version")["store"]["path"] == f"sqlite:{coldmail.store}"
+        coldmail.import_leads(addresses(1))
+        coldmail.wait_sent(1)
+        assert not (tmp_path / "other.db").exists()
+        assert len([w for w in coldmail.ctl("reload")["warnings"] if "next start" in w]) == 1
+
+
+def test_a_reload_asks_about_names_that_are_gone(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign(steps=("intro", "nudge"), after="1d")
+    ) as coldmail:
+        coldmail.start()
+        coldmail.import_leads(addresses(1))
+        coldmail.wait_sent(1)
+        coldmail.configure(mailbox(ALI, server.port), campaign(steps=("intro", "last"), after="1d"))
+        [question] = coldmail.ctl("reload", "--dry-run")["questions"]
+        assert 'step "nudge" is gone, and "last" is new: was it renamed?' in question
+        assert coldmail.ctl("reload")["questions"] == [question]
+        coldmail.configure(mailbox(ALI, server.port), campaign("starters", steps=("intro", "last")))
+        coldmail.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(coldmail.events("config_question")) == 2, what="the question")
+        said = coldmail.events("config_question")[1]["text"]
+        assert 'campaign "founders" is gone, and "starters" is new: was it renamed?' in said
+        assert coldmail.ctl("reload")["questions"] == []
+
+
 def test_a_removed_mailbox_finishes_its_mail(tmp_path):
     with FakeSmtp(tmp_path / "smtp", rules=["on dot times 1 do delay 700"]) as server, Coldmail(
         tmp_path, mailbox(ALI, server.port), campaign()

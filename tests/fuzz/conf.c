@@ -37,6 +37,9 @@ static void check_conf(const struct conf *c)
 
 	bug_if(*lines, "differs from itself: %s", *lines);
 	conf_diff_free(lines);
+	lines = conf_questions(c, c);
+	bug_if(*lines, "asks of itself: %s", *lines);
+	conf_diff_free(lines);
 	bug_if(!c->store_path || *c->store_path != '/', "no store");
 	for (size_t i = 0; i < c->n_mailboxes; i++)
 		bug_if(conf_find_mailbox(c, c->mailboxes[i].address) != &c->mailboxes[i],
@@ -75,8 +78,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	check_problems(&found);
 	if (c)
 		check_conf(c);
-	conf_unref(c);
 	conf_problems_done(&found);
+	if (c) {
+		const struct conf *again = NULL;
+
+		bug_if(conf_reload(c, path, &again, &found), "a reload of itself fails");
+		for (size_t i = 0; i < found.n; i++)
+			bug_if(strstr(found.v[i].text, " counts from the next start on"),
+				"a reload of itself: %s", found.v[i].text);
+		conf_problems_done(&found);
+		conf_unref(again);
+	}
+	conf_unref(c);
 	char *socket = NULL, *why = NULL;
 	rc = conf_find_socket(path, &socket, &why);
 	bug_if((rc == 0) != (socket != NULL) || !socket == !why, "a socket that is two");

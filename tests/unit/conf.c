@@ -160,8 +160,7 @@ START_TEST(differences)
 		"campaign \"new\" { mailboxes = {\"a@x.com\"} " STEP " }\n");
 	char *found = diff_of(a, b), *none = diff_of(a, a);
 	char *text = xasprintf("%s%s/t.tmpl%s",
-		"~ store \"sqlite:/var/lib/coldmail/coldmail.db\" -> \"sqlite:/x\" (from the next "
-		"start on)\n"
+		"~ store \"sqlite:/var/lib/coldmail/coldmail.db\" -> \"sqlite:/x\"\n"
 		"~ stop_timeout 1min -> 90s\n"
 		"~ log: level info -> debug\n"
 		"~ identity: postal_address \"P\" -> \"Q\\nR\"\n"
@@ -188,6 +187,142 @@ START_TEST(differences)
 	free(found);
 	free(none);
 	free(text);
+}
+END_TEST
+
+/* A text may be long, and differ at its end. */
+START_TEST(a_difference_at_the_end_of_a_long_text)
+{
+	char a[400], b[400];
+
+	memset(a, 'a', sizeof a);
+	memcpy(a, "store = \"sqlite:/", strlen("store = \"sqlite:/"));
+	memcpy(b, a, sizeof a);
+	memcpy(a + sizeof a - 3, "x\"", 3);
+	memcpy(b + sizeof b - 3, "y\"", 3);
+	const struct conf *old = load(a), *new = load(b);
+	char *found = diff_of(old, new);
+
+	ck_assert(strstr(found, "ax\" -> ") && str_ends(found, "ay\"\n"));
+	conf_unref(old);
+	conf_unref(new);
+	free(found);
+}
+END_TEST
+
+/* ---- reloads ----------------------------------------------------------------------------------- */
+
+static const struct conf *reload(const struct conf *running, const char *text, char **ret_told)
+{
+	struct conf_problems told;
+	const struct conf *c = NULL;
+	struct str out = STR_INIT;
+
+	put("c.conf", text);
+	ck_assert_int_eq(conf_reload(running, "c.conf", &c, &told), 0);
+	for (size_t i = 0; i < told.n; i++)
+		str_addf(&out, "%s:%d: %s\n", told.v[i].file, told.v[i].line, told.v[i].text);
+	conf_problems_done(&told);
+	*ret_told = str_take(&out);
+	return c;
+}
+
+#define STAYS(line, key, new, old)                                                                 \
+	"c.conf:" #line ": " key                                                                   \
+	" = " new " counts from the next start on; until then it stays " old                       \
+		  ", expected a restart of coldmail\n"
+
+START_TEST(a_reload_keeps_what_only_a_start_can_change)
+{
+	const struct conf *a = load("store = \"sqlite:/a.db\" store_timeout = 3s\n"
+				    "control { socket = \"/a\" } log { format = text }\n"
+				    "http { public_listen = \"127.0.0.1:1\" }");
+	char *told, *difference;
+	const struct conf *b = reload(a,
+		"log { level = debug }\nstore = \"sqlite:/b.db\"\n"
+		"store_timeout = 4s stop_timeout = 2s\ncontrol { socket = \"/b\" }\n",
+		&told);
+
+	ck_assert_str_eq(told, STAYS(1, "format", "auto", "text") STAYS(1, "public_listen", "\"\"",
+				       "\"127.0.0.1:1\"") STAYS(2, "store", "\"sqlite:/b.db\"",
+				       "\"sqlite:/a.db\"") STAYS(3, "store_timeout", "4s", "3s")
+				       STAYS(4, "socket", "\"/b\"", "\"/a\""));
+	free(told);
+	difference = diff_of(a, b);
+	ck_assert_str_eq(difference, "~ stop_timeout 1min -> 2s\n~ log: level info -> debug\n");
+	free(difference);
+	conf_unref(a); /* what was kept is B's own */
+	ck_assert_str_eq(b->store, "sqlite:/a.db");
+	ck_assert_str_eq(b->store_path, "/a.db");
+	ck_assert_int_eq(b->store_timeout_ms, 3 * CLOCK_SECOND_MS);
+	ck_assert_str_eq(b->control_socket, "/a");
+	ck_assert_str_eq(b->public_listen, "127.0.0.1:1");
+	ck_assert_int_eq(b->log_format, LOG_FORMAT_TEXT);
+	const struct conf *again = reload(b,
+		"store = \"sqlite:/a.db\" store_timeout = 3s\n"
+		"control { socket = \"/a\" } log { format = text }\n"
+		"http { public_listen = \"127.0.0.1:1\" }",
+		&told);
+	ck_assert_str_eq(told, "");
+	free(told);
+	conf_unref(again);
+	conf_unref(b);
+}
+END_TEST
+
+#define OF(name, steps) "campaign \"" name "\" { mailboxes = {\"a@x.com\"} " steps " }\n"
+#define FIRST(name)     "step \"" name "\" { template = \"t.tmpl\" }\n"
+#define NEXT(name)      "step \"" name "\" { template = \"t.tmpl\" after = 1d }\n"
+#define WAIT            "Its leads wait (campaign_gone) until a campaign has that name again\n"
+#define RENAMED(old, new)                                                                          \
+	"campaign \"" old                                                                          \
+	"\" is gone, and \"" new "\" is new: was it renamed? Leads know their "                    \
+				 "campaign by its name: those of \"" old                           \
+				 "\" wait (campaign_gone) until a campaign has that name again\n"
+#define HELD(name)                                                                                 \
+	"? The ledger knows steps by their names: leads that wait for \"" name                     \
+	"\" will be held (bad_record) until they are released to a step of that name\n"
+
+START_TEST(a_name_that_is_gone_is_a_question)
+{
+	static const struct {
+		const char *old, *new, *asked;
+	} cases[] = {
+		{ OF("a", FIRST("s")), OF("a", FIRST("s") NEXT("t")), "" },
+		{ OF("a", FIRST("s")), OF("a", FIRST("s")) OF("b", FIRST("s")), "" },
+		{ OF("a", FIRST("s")), OF("b", FIRST("t")), RENAMED("a", "b") },
+		{ OF("a", FIRST("s") NEXT("t")), OF("b", FIRST("s")) OF("c", FIRST("s") NEXT("t")),
+			RENAMED("a", "c") },
+		{ OF("a", FIRST("s")), OF("b", FIRST("x")) OF("c", FIRST("y")),
+			"campaign \"a\" is gone: for good? " WAIT },
+		{ OF("a", FIRST("s")) OF("b", FIRST("s")), OF("b", FIRST("s")),
+			"campaign \"a\" is gone: for good? " WAIT },
+		{ OF("a", FIRST("s") NEXT("t")), OF("a", FIRST("s") NEXT("u")),
+			"campaign \"a\": step \"t\" is gone, and \"u\" is new: was it "
+			"renamed" HELD("t") },
+		{ OF("a", FIRST("s") NEXT("t")), OF("a", FIRST("s")),
+			"campaign \"a\": step \"t\" is gone: for good" HELD("t") },
+		{ OF("a", FIRST("s") NEXT("t")), OF("a", FIRST("t") NEXT("s")), "" },
+	};
+
+	put("t.tmpl", "x");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char *before = xasprintf("%s%s%s", IDENTITY, MAILBOX, cases[i].old);
+		char *after = xasprintf("%s%s%s", IDENTITY, MAILBOX, cases[i].new);
+		const struct conf *old = load(before), *new = load(after);
+		struct str found = STR_INIT;
+		char **lines = conf_questions(old, new);
+
+		for (char **line = lines; *line; line++)
+			str_addf(&found, "%s\n", *line);
+		ck_assert_str_eq(str_z(&found), cases[i].asked);
+		conf_diff_free(lines);
+		str_done(&found);
+		conf_unref(old);
+		conf_unref(new);
+		free(before);
+		free(after);
+	}
 }
 END_TEST
 
@@ -300,7 +435,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { defaults, values, generations, differences,
-		socket_of_broken_file, sample, minimal };
+		a_difference_at_the_end_of_a_long_text, a_reload_keeps_what_only_a_start_can_change,
+		a_name_that_is_gone_is_a_question, socket_of_broken_file, sample, minimal };
 
 	return run("conf", tests, sizeof tests / sizeof *tests);
 }
