@@ -158,6 +158,21 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 	return false;
 }
 
+/* The lead was held and released while an item of ours waited for its server: it is about to find out, and
+ * to let go. */
+static bool is_in_our_own_way(const struct flow_item *it)
+{
+	GHashTableIter i;
+	void *other;
+
+	g_hash_table_iter_init(&i, flow.items);
+	while (g_hash_table_iter_next(&i, NULL, &other))
+		if (other != it &&
+			str_eq(((struct flow_item *)other)->claimed->lead.id, it->claimed->lead.id))
+			return true;
+	return false;
+}
+
 /* The store said no: it is down, the ledger has another try open, or its rows make no sense. Such a
  * lead must not stay at the head of its mailbox's line. */
 static void not_reserved(struct flow_item *it, const struct store_req *r)
@@ -171,6 +186,8 @@ static void not_reserved(struct flow_item *it, const struct store_req *r)
 	};
 	if (flow_err_is_store(r->err)) {
 		flow_store_failed(r->err, r->why);
+	} else if (r->err == CM_EBUSY && is_in_our_own_way(it)) {
+		it->to.due_ms = clock_wall_ms() + CLOCK_SECOND_MS;
 	} else {
 		log_event(LOG_ERR, "reserve_refused", LOG_S("lead", it->claimed->lead.id),
 			LOG_S("campaign", it->campaign->name), LOG_I("attempt", it->attempt),
