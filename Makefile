@@ -14,7 +14,7 @@ BOOTSTRAP  ?= scripts/bootstrap
 # One directory per kind of build, so that they never mix: plain, SAN=…, VALGRIND=1.
 comma     := ,
 BUILD     := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(VALGRIND),/valgrind)
-ROOMS     := core conf lead content store mail mailbox flow ops
+ROOMS     := core conf lead plan content store mail mailbox flow ops
 CTL_ROOMS := core conf lead content ctl
 PROGRAMS  := coldmail coldmailctl fake-smtp
 
@@ -111,6 +111,7 @@ $(BUILD)/gen/%.inc: config/%.tsv
 	$(call quiet,GEN)sed -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 $(BUILD)/obj/mail/classify.o $(BUILD)/test/obj/mail/classify.o: $(BUILD)/gen/reply_classes.inc
 $(BUILD)/obj/conf/preset.o $(BUILD)/test/obj/conf/preset.o: $(BUILD)/gen/mailbox_presets.inc
+$(BUILD)/obj/plan/zone.o $(BUILD)/test/obj/plan/zone.o: $(BUILD)/gen/zones.inc
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
@@ -206,7 +207,8 @@ install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONF
 		install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/coldmail.service
 	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
 	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE docs/unsubscribe.md
-	install -D -m 644 -t $(share)/coldmail config/reply_classes.tsv config/mailbox_presets.tsv
+	install -D -m 644 -t $(share)/coldmail config/reply_classes.tsv config/mailbox_presets.tsv \
+		config/zones.tsv
 	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
 	tar -C config -c --exclude=demo/run demo | tar -C $(share)/coldmail/examples -x --no-same-owner
 	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \

@@ -33,16 +33,26 @@ struct conf_window {
 	int from_min, to_min; /* minutes after midnight, local; from < to <= 1440 */
 };
 
+/* Days of the calendar from one to another, both included; as days since 1970-01-01. */
+struct conf_dates {
+	int from_day, to_day;
+	const char *name; /* what the day is called; "" : nothing */
+};
+
 struct conf_campaign {
 	const char *name;
 	const struct conf_mailbox **mailboxes; /* n_mailboxes, in the file's order */
 	size_t n_mailboxes;
 	bool start_auto;
-	const char *timezone; /* IANA name; "UTC" when absent */
-	unsigned days; /* bit 0 = Monday … bit 6 = Sunday; enforced later */
-	struct conf_window *windows; /* enforced later */
+	const char *timezone; /* IANA name, of leads without one; "UTC" when absent */
+	unsigned days; /* bit 0 = Monday … bit 6 = Sunday */
+	struct conf_window *windows; /* in order, without overlap */
 	size_t n_windows;
-	const char *holidays; /* "none", "us" or an absolute path; enforced later */
+	const char *holidays; /* "none", "us" or an absolute path */
+	struct conf_dates *closed; /* what is in that file, by date; each a single day */
+	size_t n_closed;
+	struct conf_dates *freeze; /* in the file's order */
+	size_t n_freeze;
 	int domain_daily_limit; /* 0: none; enforced later */
 	int canary; /* 0: none; enforced later */
 	int64_t recontact_ms; /* CLOCK_NEVER_MS: never */

@@ -250,13 +250,16 @@ static void check_holidays(
 {
 	const struct conf_place at = conf_place_of(section, "holidays");
 
-	if (str_eq(c->holidays, "none") || str_eq(c->holidays, "us"))
+	if (str_eq(c->holidays, "none") || str_eq(c->holidays, "us") ||
+		!conf_is_sound(section, "holidays"))
 		return;
-	if (strchr(c->holidays, '/'))
+	if (strchr(c->holidays, '/')) {
+		conf_read_holidays(l, at, conf_source_path(l, at.src, c->holidays), c);
 		c->holidays = conf_source_absolute(l, at.src, c->holidays);
-	else
+	} else {
 		conf_error(l, at, "holidays = %s: expected none, us or the path of a list",
 			conf_shown(l, c->holidays));
+	}
 }
 
 void conf_check_campaign(

@@ -170,6 +170,7 @@ enum conf_type {
 	CONF_SWITCH, /* bool: is it the second of the two words in `choices`? */
 	CONF_DAYS, /* unsigned, bit 0 = Monday */
 	CONF_WINDOWS, /* struct conf_window *, size_t (at2) */
+	CONF_RANGES, /* struct conf_dates *, size_t (at2) */
 	CONF_NUMBERS, /* int *, size_t (at2); each min..max */
 	CONF_REFS, /* const struct conf_mailbox **, size_t (at2) */
 	CONF_TITLE, /* const char *: the title of a section `of` that kind; min = 0: or "" */
@@ -287,6 +288,14 @@ void conf_value_show(const struct conf_key *k, const void *base, struct str *out
 const char *conf_secret_read(
 	struct conf_load *l, const char *key, const char *path, struct conf_place at);
 #define CONF_CREDENTIAL "credential:"
+
+/* The date that TEXT begins with, such as 2026-01-05, as days since 1970 (value_dates.c); false: it
+ * begins with none. */
+bool conf_scan_date(const char *text, int *ret_day);
+#define CONF_DATE_LEN 10
+/* The list of C's holidays, at the path that AT names it by. What is wrong in it is told with its line. */
+void conf_read_holidays(
+	struct conf_load *l, struct conf_place at, const char *path, struct conf_campaign *c);
 
 /* A mailbox's address in lower case; NULL: TEXT is none. */
 const char *conf_address(struct conf_load *l, const char *text);

@@ -243,6 +243,7 @@ static const struct {
 	[CONF_SWITCH] = { false, read_switch, show_switch },
 	[CONF_DAYS] = { true, conf_read_days, conf_show_days },
 	[CONF_WINDOWS] = { true, conf_read_windows, conf_show_windows },
+	[CONF_RANGES] = { true, conf_read_ranges, conf_show_ranges },
 	[CONF_NUMBERS] = { true, conf_read_numbers, conf_show_numbers },
 	[CONF_REFS] = { true, read_refs, show_refs },
 	/* Of keys that nothing keeps so far: nobody shows them. */

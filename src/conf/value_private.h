@@ -44,6 +44,7 @@ bool conf_read_preset(const struct conf_reading *r);
 bool conf_read_date(const struct conf_reading *r);
 bool conf_read_days(const struct conf_reading *r);
 bool conf_read_windows(const struct conf_reading *r);
+bool conf_read_ranges(const struct conf_reading *r);
 bool conf_read_time(const struct conf_reading *r);
 bool conf_read_usd(const struct conf_reading *r);
 bool conf_read_title(const struct conf_reading *r);
@@ -58,3 +59,4 @@ void conf_show_numbers(const struct conf_key *k, const void *base, struct str *o
 void conf_show_date(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_days(const struct conf_key *k, const void *base, struct str *out);
 void conf_show_windows(const struct conf_key *k, const void *base, struct str *out);
+void conf_show_ranges(const struct conf_key *k, const void *base, struct str *out);

@@ -1,13 +1,11 @@
 /*
- * Values that say when: time zones, dates, days of the week, windows of the day.
+ * Values that say when in a day or a week: time zones, days of the week, windows of the day.
  * Runs on: loop. Called through the table of value.c. Reads zone files through GLib.
  */
 #include "value_private.h"
 
 #include <ctype.h>
 #include <glib.h>
-
-#include "coldmail/clock.h"
 
 #define DAY_MIN 1440
 
@@ -36,33 +34,6 @@ bool conf_read_zone(const struct conf_reading *r)
 			"\"Europe/Berlin\"");
 	*(const char **)conf_member(r) = r->value->text;
 	return true;
-}
-
-#define DATE "2026-01-05"
-
-/* The calendar's: strptime() takes the 31st of any month. */
-bool conf_read_date(const struct conf_reading *r)
-{
-	const char *text = r->value->text;
-	char stamp[CLOCK_STAMP];
-	int64_t ms;
-
-	if (strlen(text) != strlen(DATE) || !clock_parse_stamp(text, &ms) ||
-		!str_starts(clock_stamp(ms, stamp), text))
-		return conf_refuse(r, r->value, "a date such as " DATE);
-	*(int64_t *)conf_member(r) = ms;
-	return true;
-}
-
-void conf_show_date(const struct conf_key *k, const void *base, struct str *out)
-{
-	const int64_t ms = *(const int64_t *)conf_field(base, k->at);
-	char stamp[CLOCK_STAMP];
-
-	if (ms == CLOCK_NEVER_MS)
-		str_adds(out, "none");
-	else
-		str_add(out, clock_stamp(ms, stamp), strlen(DATE));
 }
 
 bool conf_read_days(const struct conf_reading *r)

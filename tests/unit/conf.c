@@ -58,6 +58,7 @@ START_TEST(values)
 {
 	put("t.tmpl", "x");
 	put("u.tmpl", "\xEF\xBB\xBFy");
+	put("us.list", "2026-12-25 Christmas Day\n");
 	const struct conf *c = load(IDENTITY
 		"store = \"sqlite:/x/y.db\" store_timeout = 100ms stop_timeout = 2min ceiling = "
 		"2k\n"
@@ -66,13 +67,15 @@ START_TEST(values)
 		"90s\n"
 		"ramp = {1} connections = 32 daily_limit = 10m }\n" MAILBOX
 		"campaign \"c\" { identity { organisation = \"Client\" } start = auto\n"
-		"mailboxes = {\"bob@x.COM\", \"a@x.com\"} days = {sun, mon} holidays = \"h/us\"\n"
+		"mailboxes = {\"bob@x.COM\", \"a@x.com\"} days = {sun, mon} holidays = "
+		"\"./us.list\"\n"
+		"freeze = {2026-12-21/2027-01-03, 2026-07-03}\n"
 		"window = {00:00-01:00, 23:00-24:00} recontact_after = 180d\n"
 		"step \"a\" { template = \"t.tmpl\" }\n"
 		"step \"b\" { template = \"u.tmpl\" after = 36h thread = same } }\n");
 	const struct conf_campaign *k = &c->campaigns[0];
 	const struct conf_mailbox *m = &c->mailboxes[0];
-	char *socket = xasprintf("%s/s", dir), *list = xasprintf("%s/h/us", dir);
+	char *socket = xasprintf("%s/s", dir), *list = xasprintf("%s/us.list", dir);
 
 	ck_assert_str_eq(c->store_path, "/x/y.db");
 	ck_assert_int_eq(c->store_timeout_ms, 100);
@@ -90,6 +93,11 @@ START_TEST(values)
 	ck_assert_ptr_eq(k->mailboxes[1], &c->mailboxes[1]);
 	ck_assert_uint_eq(k->days, 1 | 1 << 6);
 	ck_assert_str_eq(k->holidays, list);
+	ck_assert_uint_eq(k->n_closed, 1);
+	ck_assert_str_eq(k->closed[0].name, "Christmas Day");
+	ck_assert_uint_eq(k->n_freeze, 2);
+	ck_assert_int_eq(k->freeze[0].to_day - k->freeze[0].from_day, 13);
+	ck_assert_int_eq(k->freeze[1].to_day, k->freeze[1].from_day);
 	ck_assert_int_eq(k->windows[1].to_min, 1440);
 	ck_assert_int_eq(k->recontact_ms, 180 * CLOCK_DAY_MS);
 	ck_assert_str_eq(k->identity.organisation, "Client");

@@ -96,6 +96,13 @@ END_TEST
 	": expected a window from early to late, such as 09:00-17:00 or 00:00-24:00 (hours in "    \
 	"which mails go out)\n"
 
+#define FREEZE_HINT                                                                                \
+	": expected from the first day to the last, such as 2026-12-21/2027-01-03 (times of the "  \
+	"year in which no mail goes out)\n"
+#define LIST_HINT                                                                                  \
+	"' in a list of holidays, expected a date such as 2026-01-05, with or without a name "     \
+	"behind it\n"
+
 START_TEST(calendar)
 {
 	static const struct sample samples[] = {
@@ -129,7 +136,20 @@ START_TEST(calendar)
 			"c.conf:4: window = 11:00-17:00: expected windows one after the other, "
 			"without overlap (hours in which mails go out)\n" },
 		{ CAMPAIGN("holidays = us\n"), LATER("holidays") },
-		{ CAMPAIGN("holidays = \"lists/de\"\n"), LATER("holidays") },
+		{ CAMPAIGN("holidays = \"lists/de\"\n"),
+			LATER("holidays") "c.conf:4: cannot read 'lists/de': No such file or "
+					  "directory, expected a text file of at most 1024 KB\n" },
+		{ CAMPAIGN("freeze = {2026-12-21/2027-01-03, 2026-07-03}\n"), LATER("freeze") },
+		{ CAMPAIGN("freeze = {}\n"), LATER("freeze") },
+		{ CAMPAIGN("freeze = 2026-12-21/2026-12-21\n"), LATER("freeze") },
+		{ CAMPAIGN("freeze = 2026-12-21/2026-12-20\n"),
+			"c.conf:4: freeze = 2026-12-21/2026-12-20" FREEZE_HINT },
+		{ CAMPAIGN("freeze = 2026-02-29/2026-03-01\n"),
+			"c.conf:4: freeze = 2026-02-29/2026-03-01" FREEZE_HINT },
+		{ CAMPAIGN("freeze = {2026-12-21/,\n12-24}\n"),
+			"c.conf:4: freeze = 2026-12-21/" FREEZE_HINT },
+		{ CAMPAIGN("freeze = 2026-12-21-2027-01-03\n"),
+			"c.conf:4: freeze = 2026-12-21-2027-01-03" FREEZE_HINT },
 		{ CAMPAIGN("holidays = de\n"),
 			LATER("holidays") "c.conf:4: holidays = de: expected none, us or the path "
 					  "of a "
@@ -210,6 +230,37 @@ START_TEST(more_than_a_provider_takes_is_said)
 		"many strangers, expected at most 25\n"
 		"c.conf:6: preset = gmial: expected one of gmail, outlook, fastmail, zoho, smtp2go "
 		"(the provider, whose servers and limits are known)\n");
+}
+END_TEST
+
+START_TEST(a_list_of_holidays_is_read_to_its_end)
+{
+	const struct conf *c;
+
+	put("t.tmpl", "Subject: s\n\nb\n");
+	put("bad.txt",
+		"# ours\n2026-12-25\n2026-13-01\n\n25.12.2026\n2026-12-26x\n2026-12-24 \x01\n");
+	put("good.txt", "\xEF\xBB\xBF# ours\r\n\r\n2026-12-25\tChristmas Day  # both\r\n"
+			"  2026-01-01\r\n2026-05-01 1 May");
+	expect(CAMPAIGN("holidays = \"./bad.txt\"\n"),
+		LATER("holidays") "bad.txt:3: '2026-13-01" LIST_HINT
+				  "bad.txt:5: '25.12.2026" LIST_HINT
+				  "bad.txt:6: '2026-12-26x" LIST_HINT
+				  "bad.txt:7: '2026-12-24 \\x01" LIST_HINT);
+	c = load(CAMPAIGN("holidays = \"./good.txt\"\n"));
+	const struct conf_campaign *k = &c->campaigns[0];
+
+	ck_assert_uint_eq(k->n_closed, 3);
+	ck_assert_int_eq(k->closed[0].from_day, 20454);
+	ck_assert_int_eq(k->closed[2].to_day, 20812);
+	ck_assert_str_eq(k->closed[0].name, "");
+	ck_assert_str_eq(k->closed[1].name, "1 May");
+	ck_assert_str_eq(k->closed[2].name, "Christmas Day");
+	conf_unref(c);
+	put("good.txt", "");
+	c = load(CAMPAIGN("holidays = \"./good.txt\"\n"));
+	ck_assert_uint_eq(c->campaigns[0].n_closed, 0);
+	conf_unref(c);
 }
 END_TEST
 
@@ -553,9 +604,9 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { names, numbers, calendar,
-		a_ceiling_that_nothing_obeys_is_said, presets_fill_what_the_file_leaves_to_them,
-		more_than_a_provider_takes_is_said, http, unsubscribe_urls, stores, mailboxes,
-		campaigns, steps, templates };
+		a_list_of_holidays_is_read_to_its_end, a_ceiling_that_nothing_obeys_is_said,
+		presets_fill_what_the_file_leaves_to_them, more_than_a_provider_takes_is_said, http,
+		unsubscribe_urls, stores, mailboxes, campaigns, steps, templates };
 
 	return run("conf_keys", tests, sizeof tests / sizeof *tests);
 }

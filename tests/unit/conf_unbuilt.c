@@ -53,10 +53,10 @@ START_TEST(said_where_set)
 			KEY(2, "signature_file") NOT_BUILT(3, "sent_copy = yes") "\n" },
 		{ CAMPAIGN("on_company_reply = none fallback = hold adopts = {} facts = \"\"\n"),
 			"" },
-		{ CAMPAIGN("on_company_reply = stop\nfacts = b.txt\nlow_water = 0\nfreeze = "
-			   "{2026-12-21/2027-01-03}\ncountries_allow = {US, gb}\n"),
+		{ CAMPAIGN("on_company_reply = stop\nfacts = b.txt\nlow_water = 0\n"
+			   "countries_allow = {US, gb}\n"),
 			NOT_BUILT(4, "on_company_reply = stop") "\n" KEY(5, "facts")
-				KEY(6, "low_water") KEY(7, "freeze") KEY(8, "countries_allow") },
+				KEY(6, "low_water") KEY(7, "countries_allow") },
 		{ CAMPAIGN("review { min_score = 0 }\nreview { links = x.com }\n"),
 			SECTION(4, "review") },
 	};
