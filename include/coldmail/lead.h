@@ -147,6 +147,7 @@ struct lead {
 	const char *last_step; /* the step that went out last; "" : none */
 	int64_t due_ms; /* wall time */
 	const char *mailbox; /* the mailbox it is bound to; "" : none yet */
+	const char *zone; /* its time zone, as its fields decide it; "" : its campaign's */
 	int64_t n_sent;
 	int64_t last_sent_ms; /* 0: never */
 	const char *status;

@@ -238,7 +238,15 @@ struct store_stray {
 /* One of them, in line; all 0: before the first. */
 struct store_stray_place {
 	const char *mailbox; /* NULL: before the first, or after the last */
+	const char *zone;
 	int64_t due_ms, row; /* ROW: the backend's */
+};
+
+/* A campaign's queued leads whose clock is the same. */
+struct store_bucket {
+	const char *zone; /* "" : the campaign's */
+	int64_t due_ms; /* the earliest */
+	int64_t due_now; /* how many are due (NEXT_DUE) */
 };
 
 struct store_tally {
@@ -293,6 +301,9 @@ struct store_req {
 			const char *
 				stopped_steps; /* leads at one of these stay where they are: "\nA\nB\n",
 			                              "" : none */
+			const char *const *zones; /* only leads of these zones, sorted by strcmp();
+			                             NULL: of all */
+			size_t n_zones;
 			const char *instance; /* names this very claim: the leads are its until they
 			                         are given back, and nobody else's word moves them */
 			int64_t recontact_since_ms; /* another campaign's mail since then blocks; INT64_MIN:
@@ -300,7 +311,10 @@ struct store_req {
 			/* answer */
 			struct store_claimed *v;
 			size_t n;
-			int64_t next_due_ms; /* the next one after these; CLOCK_NEVER_MS: none */
+			int64_t next_due_ms; /* the next one of ZONES after these; CLOCK_NEVER_MS:
+			                        none */
+			struct store_bucket *others; /* of the zones that are not in ZONES */
+			size_t n_others;
 		} claim;
 		struct
 		{ /* DRAFT: the row becomes READY (from nothing, PLANNED or DRAFTED; a READY one
@@ -560,6 +574,8 @@ struct store_req {
 			/* answer */
 			int64_t draft_ms, send_ms, wake_ms; /* CLOCK_NEVER_MS: none */
 			int64_t due_now; /* queued leads due until now_ms */
+			struct store_bucket *buckets; /* the same by zone, without strays */
+			size_t n_buckets;
 			struct store_stray *strays;
 			size_t n_strays;
 		} next_due;

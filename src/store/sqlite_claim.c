@@ -7,6 +7,9 @@
  */
 #include "store_sqlite.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
 
@@ -14,24 +17,100 @@ struct head {
 	int64_t row, due_ms;
 };
 
-/* The first MAX leads in line that are due until BEFORE_MS. */
-static size_t heads(
-	struct store_db *db, struct store_req *r, int64_t before_ms, size_t max, struct head **ret)
+/* ---- the line ----------------------------------------------------------------------------------- */
+
+static int by_name(const void *key, const void *element)
 {
-	const char *campaign = r->u.claim.campaign, *stopped = r->u.claim.stopped_steps;
-	struct head *v = NULL;
-	size_t n = 0;
-	sqlite3_stmt *st =
-		r->u.claim.stage == LEAD_STAGE_SEND
-			? store_db_find(db, STORE_SQL_CLAIM_SEND, SQL_T(campaign), SQL_I(before_ms),
-				  SQL_I(max), SQL_T(stopped), SQL_T(r->u.claim.mailbox))
-			: store_db_find(db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign),
-				  SQL_I(before_ms), SQL_I(max), SQL_T(stopped));
+	return strcmp(key, *(const char *const *)element);
+}
+
+static bool is_open(const struct store_req *r, const struct store_bucket *b)
+{
+	const char *const *zones = r->u.claim.zones;
+
+	return !zones || (r->u.claim.n_zones && bsearch(b->zone, zones, r->u.claim.n_zones,
+							sizeof *zones, by_name));
+}
+
+static int by_due(const void *a, const void *b)
+{
+	const struct store_bucket *x = a, *y = b;
+
+	return (x->due_ms > y->due_ms) - (x->due_ms < y->due_ms);
+}
+
+/* The open buckets into RET, the earliest first; the others are told. */
+static size_t open_buckets(struct store_db *db, struct store_req *r, struct store_bucket **ret)
+{
+	struct store_bucket *v;
+	size_t n = store_buckets(db, &r->arena,
+		r->u.claim.stage == LEAD_STAGE_SEND ? STORE_SQL_SEND_BUCKET
+						    : STORE_SQL_DRAFT_BUCKET,
+		r->u.claim.campaign, r->u.claim.mailbox, r->u.claim.stopped_steps, &v);
+	size_t n_open = 0;
+
+	r->u.claim.others = mem_arena_get(&r->arena, n * sizeof *v);
+	r->u.claim.n_others = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (is_open(r, &v[i]))
+			v[n_open++] = v[i];
+		else
+			r->u.claim.others[r->u.claim.n_others++] = v[i];
+	}
+	if (n_open)
+		qsort(v, n_open, sizeof *v, by_due);
+	*ret = v;
+	return n_open;
+}
+
+/* The first MAX leads of ZONE that are due until BEFORE_MS, behind the N in V; returns how many there
+ * are then. */
+static size_t add_heads(struct store_db *db, struct store_req *r, const char *zone,
+	int64_t before_ms, size_t max, struct head **v, size_t n)
+{
+	const bool is_send = r->u.claim.stage == LEAD_STAGE_SEND;
+	sqlite3_stmt *st = store_db_find(db, is_send ? STORE_SQL_CLAIM_SEND : STORE_SQL_CLAIM_DRAFT,
+		SQL_T(r->u.claim.campaign), SQL_I(before_ms), SQL_I(max),
+		SQL_T(r->u.claim.stopped_steps), SQL_T(zone),
+		{ .type = is_send ? STORE_VAL_TEXT : STORE_VAL_END, .u.t = r->u.claim.mailbox });
 
 	for (bool more = st; more; more = store_db_next(db, st)) {
-		v = store_grown(&r->arena, v, n, sizeof *v);
-		v[n].row = sqlite3_column_int64(st, 0);
-		v[n++].due_ms = sqlite3_column_int64(st, 1);
+		*v = store_grown(&r->arena, *v, n, sizeof **v);
+		(*v)[n++] =
+			(struct head){ sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1) };
+	}
+	return n;
+}
+
+static int by_turn(const void *a, const void *b)
+{
+	const struct head *x = a, *y = b;
+
+	return x->due_ms != y->due_ms ? (x->due_ms > y->due_ms) - (x->due_ms < y->due_ms)
+				      : (x->row > y->row) - (x->row < y->row);
+}
+
+/* The first MAX in line of all the open buckets. A bucket that begins behind them is not looked into. */
+static size_t heads(struct store_db *db, struct store_req *r, const struct store_bucket *b,
+	size_t n_buckets, struct head **ret)
+{
+	const size_t max = r->u.claim.max;
+	int64_t before = r->u.claim.before_ms;
+	struct head *v = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_buckets && b[i].due_ms <= before; i++) {
+		size_t was = n;
+
+		n = add_heads(db, r, b[i].zone, before, max, &v, n);
+		if (was && n > was)
+			qsort(v, n, sizeof *v, by_turn);
+		if (n < max)
+			continue;
+		n = max;
+		if (!max || v[n - 1].due_ms == INT64_MIN)
+			break;
+		before = v[n - 1].due_ms - 1;
 	}
 	*ret = v;
 	return n;
@@ -133,15 +212,30 @@ static void claim_one(struct store_db *db, struct store_req *r, int64_t row)
 	r->u.claim.n++;
 }
 
+/* When the next of the open buckets is due, now that their heads are gone. */
+static int64_t next_due(
+	struct store_db *db, struct store_req *r, const struct store_bucket *b, size_t n_buckets)
+{
+	int64_t next = CLOCK_NEVER_MS;
+
+	for (size_t i = 0; i < n_buckets && b[i].due_ms < next; i++) {
+		struct head *v = NULL;
+
+		if (add_heads(db, r, b[i].zone, CLOCK_NEVER_MS, 1, &v, 0) && v[0].due_ms < next)
+			next = v[0].due_ms;
+	}
+	return next;
+}
+
 int store_op_claim(struct store_db *db, struct store_req *r)
 {
-	struct head *v, *next;
-	size_t n = heads(db, r, r->u.claim.before_ms, r->u.claim.max, &v);
+	struct store_bucket *b;
+	struct head *v;
+	size_t n_buckets = open_buckets(db, r, &b), n = heads(db, r, b, n_buckets, &v);
 
 	r->u.claim.v = mem_arena_get(&r->arena, n * sizeof *r->u.claim.v);
 	for (size_t i = 0; i < n; i++)
 		claim_one(db, r, v[i].row);
-	r->u.claim.next_due_ms =
-		heads(db, r, CLOCK_NEVER_MS, 1, &next) ? next->due_ms : CLOCK_NEVER_MS;
+	r->u.claim.next_due_ms = next_due(db, r, b, n_buckets);
 	return CM_OK;
 }

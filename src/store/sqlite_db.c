@@ -88,6 +88,25 @@ static void sql_lead_status(sqlite3_context *ctx, int n, sqlite3_value **v)
 		ctx, lead_status(state, reason, sqlite3_value_int64(v[2])), -1, SQLITE_STATIC);
 }
 
+struct plan_zones *store_db_zones(struct store_db *db)
+{
+	if (!db->zones)
+		db->zones = plan_zones_new();
+	return db->zones;
+}
+
+/* lead_zone(timezone, country, region): see plan_zone_of(). */
+static void sql_lead_zone(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+	const char *text[3];
+
+	for (int i = 0; i < n; i++)
+		text[i] = (const char *)sqlite3_value_text(v[i]);
+	sqlite3_result_text(ctx,
+		plan_zone_of(store_db_zones(sqlite3_user_data(ctx)), text[0], text[1], text[2]), -1,
+		SQLITE_TRANSIENT);
+}
+
 /* FULL: each COMMIT is on the disk before its answer goes out. A WAL that grew behind a long read
  * is cut back; what was deleted is overwritten. */
 static const char pragmas[] = "PRAGMA journal_mode = WAL;"
@@ -112,6 +131,9 @@ static int setup(struct store_db *db, enum store_db_kind kind, int64_t timeout_m
 	if (!rc)
 		rc = sqlite3_create_function(db->h, "lead_status", 3,
 			SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_lead_status, NULL, NULL);
+	if (!rc)
+		rc = sqlite3_create_function(
+			db->h, "lead_zone", 3, SQLITE_UTF8, db, sql_lead_zone, NULL, NULL);
 	/* A file that may not be written is opened all the same, silently. */
 	if (!rc && sqlite3_db_readonly(db->h, "main") == 1)
 		rc = SQLITE_READONLY;
@@ -148,6 +170,8 @@ void store_db_close(struct store_db *db)
 	}
 	sqlite3_close(db->h); /* rolls back */
 	db->h = NULL;
+	plan_zones_free(db->zones);
+	db->zones = NULL;
 }
 
 /* ---- statements ------------------------------------------------------------------------------- */

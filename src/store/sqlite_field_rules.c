@@ -33,6 +33,7 @@ static const struct store_field fields[] = {
 	{ "leads", "last_step", KIND_TEXT, BY_IMPORT },
 	{ "leads", "due", KIND_TIME, BY_RELEASE },
 	{ "leads", "mailbox", KIND_TEXT, BY_IMPORT },
+	{ "leads", "zone", KIND_TEXT, BY_IMPORT },
 	{ "leads", "n_sent", KIND_COUNT, BY_FIX, ELSEWHERE },
 	{ "leads", "last_sent_at", KIND_TIME, BY_FIX, ELSEWHERE },
 	{ "leads", "status", KIND_TEXT, BY_FIX, ELSEWHERE },

@@ -43,9 +43,23 @@ static bool merge_vars(struct mem_arena *a, struct lead *l, const struct store_i
 }
 
 /* STORE_LEAD_COLS: these columns, then LEAD_COLUMNS. */
-#define N_FIXED         17
+#define N_FIXED         18
 #define COUNT_ONE(name) +1
 #define N_VARS          (0 LEAD_COLUMNS(COUNT_ONE))
+
+static const char *value_of(struct lead *l, const char *name)
+{
+	const struct lead_var *v = find_var(l, name);
+
+	return v ? v->value : NULL;
+}
+
+/* Whenever its fields change, so may its clock. */
+static const char *zone_of(struct store_db *db, struct lead *l)
+{
+	return plan_zone_of(store_db_zones(db), value_of(l, "timezone"), value_of(l, "country"),
+		value_of(l, "region"));
+}
 
 static void write_lead(struct store_db *db, enum store_sql sql, struct lead *l)
 {
@@ -59,9 +73,9 @@ static void write_lead(struct store_db *db, enum store_sql sql, struct lead *l)
 		SQL_T(l->person), SQL_T(l->campaign), SQL_T(lead_state_name(l->state)),
 		SQL_T(lead_reason_name(l->reason)), SQL_I(l->until_ms),
 		SQL_T(lead_stage_name(l->stage)), SQL_T(l->step), SQL_T(l->last_step),
-		SQL_I(l->due_ms), SQL_T(l->mailbox), SQL_I(l->n_sent), SQL_I(l->last_sent_ms),
-		SQL_T(lead_status(l->state, l->reason, l->n_sent)), SQL_I(l->created_ms),
-		SQL_T(extra) };
+		SQL_I(l->due_ms), SQL_T(l->mailbox), SQL_T(zone_of(db, l)), SQL_I(l->n_sent),
+		SQL_I(l->last_sent_ms), SQL_T(lead_status(l->state, l->reason, l->n_sent)),
+		SQL_I(l->created_ms), SQL_T(extra) };
 
 	for (size_t i = 0; i < N_VARS; i++)
 		v[N_FIXED + i] = (struct store_val)SQL_T(vars[i] ? vars[i]->value : NULL);

@@ -145,7 +145,8 @@ static size_t next_strays(struct store_db *db, struct store_req *r, size_t max, 
 	struct stray *v = NULL;
 	size_t n = 0;
 	sqlite3_stmt *st = store_db_find(db, STORE_SQL_STRAYS, SQL_T(r->u.unbind.campaign),
-		SQL_T(after->mailbox), SQL_I(after->due_ms), SQL_I(after->row), SQL_I(max));
+		SQL_T(after->mailbox), SQL_T(after->zone ? after->zone : ""), SQL_I(after->due_ms),
+		SQL_I(after->row), SQL_I(max));
 
 	for (bool more = st; more; more = store_db_next(db, st)) {
 		struct store_row row = { .st = st, .arena = &r->arena };
@@ -154,6 +155,7 @@ static size_t next_strays(struct store_db *db, struct store_req *r, size_t max, 
 		v[n].row = after->row = store_row_int(&row, 0);
 		after->due_ms = store_row_int(&row, 0);
 		v[n++].id = store_row_text(&row);
+		after->zone = store_row_text(&row);
 	}
 	*ret = v;
 	return n;
@@ -179,7 +181,7 @@ static bool next_mailbox(struct store_db *db, struct store_req *r)
 		after->mailbox ? after->mailbox : "", r->u.unbind.mailboxes,
 		r->u.unbind.n_mailboxes);
 
-	*after = (struct store_stray_place){ .mailbox = mailbox, .due_ms = INT64_MIN };
+	*after = (struct store_stray_place){ .mailbox = mailbox, .zone = "", .due_ms = INT64_MIN };
 	return mailbox;
 }
 

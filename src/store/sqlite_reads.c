@@ -96,21 +96,76 @@ int store_op_tally(struct store_db *db, struct store_req *r)
 	return CM_OK;
 }
 
-/* Queued to be sent from MAILBOX; "" : from any. */
-static int64_t due_from(struct store_db *db, const struct store_req *r, const char *mailbox)
+/* Leads of B's zone that are due: for a draft, or (MAILBOX) to be sent from there; "" : from any. */
+static int64_t due_of(struct store_db *db, const struct store_req *r, const struct store_bucket *b,
+	const char *mailbox)
 {
-	return store_db_int(db, 0, STORE_SQL_DUE_SEND, SQL_T(r->u.next_due.campaign),
-		SQL_T(mailbox), SQL_I(r->now_ms));
+	const char *campaign = r->u.next_due.campaign;
+
+	if (b->due_ms > r->now_ms)
+		return 0;
+	return mailbox ? store_db_int(db, 0, STORE_SQL_DUE_SEND, SQL_T(campaign), SQL_T(b->zone),
+				 SQL_I(r->now_ms), SQL_T(mailbox))
+		       : store_db_int(db, 0, STORE_SQL_DUE_DRAFT, SQL_T(campaign), SQL_T(b->zone),
+				 SQL_I(r->now_ms));
+}
+
+static void add_bucket(struct store_req *r, const struct store_bucket *b)
+{
+	size_t i = 0, n = r->u.next_due.n_buckets;
+	struct store_bucket *v;
+
+	while (i < n && !str_eq(r->u.next_due.buckets[i].zone, b->zone))
+		i++;
+	if (i == n) {
+		r->u.next_due.buckets = store_grown(&r->arena, r->u.next_due.buckets, n, sizeof *v);
+		r->u.next_due.buckets[r->u.next_due.n_buckets++] = *b;
+		return;
+	}
+	v = &r->u.next_due.buckets[i];
+	v->due_now += b->due_now;
+	if (b->due_ms < v->due_ms)
+		v->due_ms = b->due_ms;
+}
+
+/* The buckets of drafts, or (MAILBOX) of mails from there; the earliest of them. */
+static int64_t read_buckets(struct store_db *db, struct store_req *r, const char *mailbox)
+{
+	struct store_bucket *v;
+	int64_t earliest = CLOCK_NEVER_MS;
+	size_t n = store_buckets(db, &r->arena,
+		mailbox ? STORE_SQL_SEND_BUCKET_OF : STORE_SQL_DRAFT_BUCKET, r->u.next_due.campaign,
+		mailbox, "", &v);
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].due_now = due_of(db, r, &v[i], mailbox);
+		r->u.next_due.due_now += v[i].due_now;
+		if (v[i].due_ms < earliest)
+			earliest = v[i].due_ms;
+		add_bucket(r, &v[i]);
+	}
+	return earliest;
 }
 
 static void read_send_due(struct store_db *db, struct store_req *r, const char *mailbox)
 {
-	int64_t due = store_db_int(db, CLOCK_NEVER_MS, STORE_SQL_SEND_NEXT,
-		SQL_T(r->u.next_due.campaign), SQL_T(mailbox));
+	int64_t due = read_buckets(db, r, mailbox);
 
 	if (due < r->u.next_due.send_ms)
 		r->u.next_due.send_ms = due;
-	r->u.next_due.due_now += due_from(db, r, mailbox);
+}
+
+/* Of a mailbox that the campaign does not have. */
+static int64_t count_strays(struct store_db *db, struct store_req *r, const char *mailbox)
+{
+	struct store_bucket *v;
+	int64_t due = 0;
+	size_t n = store_buckets(
+		db, &r->arena, STORE_SQL_SEND_BUCKET_OF, r->u.next_due.campaign, mailbox, "", &v);
+
+	for (size_t i = 0; i < n; i++)
+		due += due_of(db, r, &v[i], mailbox);
+	return due;
 }
 
 static bool is_one_of(const char *mailbox, const char *const *v, size_t n)
@@ -148,7 +203,7 @@ static void read_strays(struct store_db *db, struct store_req *r)
 	while ((mailbox = store_stray_mailbox(db, &r->arena, r->u.next_due.campaign, mailbox,
 			r->u.next_due.mailboxes, r->u.next_due.n_mailboxes))) {
 		v = store_grown(&r->arena, v, n, sizeof *v);
-		v[n++] = (struct store_stray){ mailbox, due_from(db, r, mailbox) };
+		v[n++] = (struct store_stray){ mailbox, count_strays(db, r, mailbox) };
 	}
 	r->u.next_due.strays = v;
 	r->u.next_due.n_strays = n;
@@ -157,12 +212,11 @@ static void read_strays(struct store_db *db, struct store_req *r)
 int store_op_next_due(struct store_db *db, struct store_req *r)
 {
 	const char *campaign = r->u.next_due.campaign;
-	sqlite3_stmt *st = store_db_find(db, STORE_SQL_CLAIM_DRAFT, SQL_T(campaign),
-		SQL_I(CLOCK_NEVER_MS), SQL_I(1), SQL_T(""));
 
-	r->u.next_due.draft_ms = st ? sqlite3_column_int64(st, 1) : CLOCK_NEVER_MS;
-	r->u.next_due.due_now =
-		store_db_int(db, 0, STORE_SQL_DUE_DRAFT, SQL_T(campaign), SQL_I(r->now_ms));
+	r->u.next_due.buckets = NULL;
+	r->u.next_due.n_buckets = 0;
+	r->u.next_due.due_now = 0;
+	r->u.next_due.draft_ms = read_buckets(db, r, NULL);
 	r->u.next_due.wake_ms = store_db_int(
 		db, CLOCK_NEVER_MS, STORE_SQL_WAKE_NEXT_OF, SQL_I(CLOCK_NEVER_MS), SQL_T(campaign));
 	r->u.next_due.send_ms = CLOCK_NEVER_MS;

@@ -202,6 +202,7 @@ bool store_row_lead(sqlite3_stmt *st, struct mem_arena *a, struct lead *ret)
 	ret->last_step = store_row_text(&row);
 	ret->due_ms = store_row_int(&row, 0);
 	ret->mailbox = store_row_text(&row);
+	ret->zone = store_row_text(&row);
 	ret->n_sent = store_row_int(&row, 0);
 	ret->last_sent_ms = store_row_int(&row, 0);
 	ret->status = store_row_text(&row);

@@ -22,6 +22,14 @@
 	" coalesce(" row ".state, ''), coalesce(" row ".reason, ''), " n ")"                       \
 	" ON CONFLICT (campaign, state, reason) DO UPDATE SET n = n + excluded.n;"
 
+/* As schema 1 had it; schema 7 makes the index anew. */
+#define LEAD_ODD_1                                                                                 \
+	"(state IS NULL OR (state <> 'queued' AND state <> 'held' AND state <> 'in_flight'"        \
+	" AND state <> 'ended')"                                                                   \
+	" OR (state = 'queued' AND (typeof(due) <> 'integer' OR typeof(campaign) <> 'text'"        \
+	" OR campaign = '' OR typeof(mailbox) <> 'text'"                                           \
+	" OR coalesce(stage, '') NOT IN ('draft', 'send'))))"
+
 static const char schema_1[] =
 "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 
@@ -34,7 +42,7 @@ static const char schema_1[] =
 " WHERE state = 'queued' AND stage = 'send';"
 "CREATE INDEX leads_held ON leads (until) WHERE state = 'held';"
 "CREATE INDEX leads_in_flight ON leads (person) WHERE state = 'in_flight';"
-"CREATE INDEX leads_odd ON leads (email) WHERE " STORE_LEAD_ODD ";"
+"CREATE INDEX leads_odd ON leads (email) WHERE " LEAD_ODD_1 ";"
 
 "CREATE TABLE emails (_id TEXT PRIMARY KEY NOT NULL, key TEXT UNIQUE, lead_id TEXT,"
 " campaign_id TEXT, person TEXT, step TEXT, followup_number INTEGER, email_type TEXT,"
@@ -94,10 +102,23 @@ static const char schema_6[] =
 "CREATE TABLE test_slots (mailbox TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (mailbox, at))"
 " WITHOUT ROWID;";
 
+/* The heads of (campaign, zone, due), so that leads whose window is closed cost a claim nothing. */
+static const char schema_7[] =
+"ALTER TABLE leads ADD COLUMN zone TEXT DEFAULT '';"
+"DROP INDEX leads_draft;"
+"DROP INDEX leads_send;"
+"DROP INDEX leads_odd;"
+"UPDATE leads SET zone = lead_zone(timezone, country, region);"
+"CREATE INDEX leads_draft ON leads (campaign, zone, due)"
+" WHERE state = 'queued' AND stage = 'draft';"
+"CREATE INDEX leads_send ON leads (campaign, mailbox, zone, due)"
+" WHERE state = 'queued' AND stage = 'send';"
+"CREATE INDEX leads_odd ON leads (email) WHERE " STORE_LEAD_ODD ";";
+
 /* clang-format on */
 
 const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 },
-	{ schema_4 }, { schema_5 }, { schema_6 } };
+	{ schema_4 }, { schema_5 }, { schema_6 }, { schema_7 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

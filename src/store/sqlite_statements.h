@@ -21,13 +21,13 @@
 /* With STORE_LEAD_READ, read by store_row_lead(). */
 #define STORE_LEAD_COLS                                                                            \
 	"_id, email, person, campaign, state, reason, until, stage, step, last_step, due, "        \
-	"mailbox, n_sent, last_sent_at, status, created_at, extra" LEAD_COLUMNS(STORE_COLUMN)
+	"mailbox, zone, n_sent, last_sent_at, status, created_at, extra" LEAD_COLUMNS(STORE_COLUMN)
 #define STORE_LEAD_MARKS                                                                           \
-	"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?" LEAD_COLUMNS(STORE_COLUMN_MARK)
+	"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?" LEAD_COLUMNS(STORE_COLUMN_MARK)
 #define STORE_LEAD_SETS                                                                            \
 	"_id = ?, email = ?, person = ?, campaign = ?, state = ?, reason = ?, until = ?, "         \
-	"stage = ?, step = ?, last_step = ?, due = ?, mailbox = ?, n_sent = ?, last_sent_at = ?, " \
-	"status = ?, created_at = ?, extra = ?" LEAD_COLUMNS(STORE_COLUMN_SET)
+	"stage = ?, step = ?, last_step = ?, due = ?, mailbox = ?, zone = ?, n_sent = ?, "         \
+	"last_sent_at = ?, status = ?, created_at = ?, extra = ?" LEAD_COLUMNS(STORE_COLUMN_SET)
 
 /* A lead as it is read: the reason for people comes last, and is written by other statements. */
 #define STORE_LEAD_READ STORE_LEAD_COLS ", error_message"
@@ -66,8 +66,13 @@
 	"(state IS NULL OR (state <> 'queued' AND state <> 'held' AND state <> 'in_flight'"        \
 	" AND state <> 'ended')"                                                                   \
 	" OR (state = 'queued' AND (typeof(due) <> 'integer' OR typeof(campaign) <> 'text'"        \
-	" OR campaign = '' OR typeof(mailbox) <> 'text'"                                           \
-	" OR coalesce(stage, '') NOT IN ('draft', 'send'))))"
+	" OR campaign = '' OR typeof(mailbox) <> 'text' OR typeof(zone) <> 'text'"                 \
+	" OR instr(zone, char(0)) OR coalesce(stage, '') NOT IN ('draft', 'send'))))"
+
+/* Queued leads of campaign ?1: for the one pump, and for the other from mailbox WHOSE. */
+#define STORE_FOR_DRAFT "FROM leads WHERE state = 'queued' AND stage = 'draft' AND campaign = ?1"
+#define STORE_FOR_SEND(whose)                                                                      \
+	"FROM leads WHERE state = 'queued' AND stage = 'send' AND campaign = ?1 AND mailbox = " whose
 
 #define STORE_STATEMENTS(X)                                                                        \
 	/* transactions */                                                                         \
@@ -111,14 +116,17 @@
 		" 9223372036854775807, status = lead_status('held', 'bad_record', n_sent),"        \
 		" error_message = 'state, stage, campaign, mailbox or due time is not usable'"     \
 		" WHERE rowid IN (SELECT rowid FROM leads WHERE " STORE_LEAD_ODD " LIMIT ?1)")     \
-	X(CLAIM_DRAFT, SEEK, "SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="     \
-		" 'draft' AND campaign = ?1 AND due <= ?2 AND " STORE_GOES_ON " ORDER BY due"      \
-		" LIMIT ?3")                                                                       \
-	X(CLAIM_SEND, SEEK, "SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="      \
-		" 'send' AND campaign = ?1 AND mailbox = ?5 AND due <= ?2 AND " STORE_GOES_ON      \
-		" UNION ALL SELECT rowid, due FROM leads WHERE state = 'queued' AND stage ="       \
-		" 'send' AND campaign = ?1 AND mailbox = '' AND due <= ?2 AND " STORE_GOES_ON      \
-		" ORDER BY due LIMIT ?3")                                                          \
+	/* The first zone from ?2 on that has leads, and the earliest of them. */               \
+	X(DRAFT_BUCKET, SEEK, "SELECT zone, due " STORE_FOR_DRAFT " AND zone >= ?2 AND "           \
+		STORE_GOES_ON " ORDER BY zone, due LIMIT 1")                                       \
+	X(SEND_BUCKET, SEEK, "SELECT zone, due " STORE_FOR_SEND("?3") " AND zone >= ?2 AND "       \
+		STORE_GOES_ON " UNION ALL SELECT zone, due " STORE_FOR_SEND("''") " AND zone"      \
+		" >= ?2 AND " STORE_GOES_ON " ORDER BY zone, due LIMIT 1")                         \
+	X(CLAIM_DRAFT, SEEK, "SELECT rowid, due " STORE_FOR_DRAFT " AND zone = ?5 AND due <= ?2"   \
+		" AND " STORE_GOES_ON " ORDER BY due LIMIT ?3")                                    \
+	X(CLAIM_SEND, SEEK, "SELECT rowid, due " STORE_FOR_SEND("?6") " AND zone = ?5 AND due <="  \
+		" ?2 AND " STORE_GOES_ON " UNION ALL SELECT rowid, due " STORE_FOR_SEND("''")      \
+		" AND zone = ?5 AND due <= ?2 AND " STORE_GOES_ON " ORDER BY due LIMIT ?3")        \
 	X(CLAIM_TAKE, SEEK, "UPDATE leads SET state = 'in_flight', reason = '', claimed_by ="      \
 		" ?2, status = lead_status('in_flight', '', n_sent) WHERE rowid = ?1")             \
 	X(RECOVER, SMALL, "UPDATE leads SET state = 'queued', reason = '', claimed_by = NULL,"     \
@@ -130,9 +138,8 @@
 		" WHERE state = 'held' AND until <= ?1 ORDER BY until LIMIT ?2)")                  \
 	X(WAKE_NEXT, SEEK, "SELECT until FROM leads WHERE state = 'held' AND until < ?1 ORDER"     \
 		" BY until LIMIT 1")                                                               \
-	X(STRAYS, SEEK, "SELECT rowid, due, _id FROM leads WHERE state = 'queued' AND stage ="      \
-		" 'send' AND campaign = ?1 AND mailbox = ?2 AND (due, rowid) > (?3, ?4) ORDER BY"  \
-		" due, rowid LIMIT ?5")                                                            \
+	X(STRAYS, SEEK, "SELECT rowid, due, _id, zone " STORE_FOR_SEND("?2") " AND (zone, due,"    \
+		" rowid) > (?3, ?4, ?5) ORDER BY zone, due, rowid LIMIT ?6")                       \
 	X(LEAD_REDUE, SEEK, "UPDATE leads SET due = ?2 WHERE _id = ?1 AND (typeof(due) <>"         \
 		" 'integer' OR due NOT BETWEEN 0 AND 253402300799999)")                            \
 	X(LEAD_UNBIND, SEEK, "UPDATE leads SET mailbox = '' WHERE rowid = ?1")                     \
@@ -142,12 +149,10 @@
 	X(TALLY, SMALL, "SELECT campaign, state, reason, n FROM tally WHERE n <> 0")               \
                                                                                                    \
 	/* what is due, for people */                                                              \
-	X(DUE_DRAFT, PAGE, "SELECT count(*) FROM leads WHERE state = 'queued' AND stage ="         \
-		" 'draft' AND campaign = ?1 AND due <= ?2")                                        \
-	X(DUE_SEND, PAGE, "SELECT count(*) FROM leads WHERE state = 'queued' AND stage = 'send'"   \
-		" AND campaign = ?1 AND mailbox = ?2 AND due <= ?3")                               \
-	X(SEND_NEXT, SEEK, "SELECT due FROM leads WHERE state = 'queued' AND stage = 'send' AND"   \
-		" campaign = ?1 AND mailbox = ?2 ORDER BY due LIMIT 1")                            \
+	X(DUE_DRAFT, PAGE, "SELECT count(*) " STORE_FOR_DRAFT " AND zone = ?2 AND due <= ?3")      \
+	X(DUE_SEND, PAGE, "SELECT count(*) " STORE_FOR_SEND("?4") " AND zone = ?2 AND due <= ?3")  \
+	X(SEND_BUCKET_OF, SEEK, "SELECT zone, due " STORE_FOR_SEND("?3") " AND zone >= ?2 AND "    \
+		STORE_GOES_ON " ORDER BY zone, due LIMIT 1")                                       \
 	X(SEND_MAILBOX, SEEK, "SELECT mailbox FROM leads WHERE state = 'queued' AND stage ="       \
 		" 'send' AND campaign = ?1 AND mailbox > ?2 ORDER BY mailbox LIMIT 1")             \
 	X(WAKE_NEXT_OF, PAGE, "SELECT until FROM leads WHERE state = 'held' AND until < ?1 AND"    \

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "coldmail/mem.h"
+#include "coldmail/plan.h"
 #include "coldmail/store.h"
 #include "coldmail/str.h"
 #include "seal.h"
@@ -48,6 +49,7 @@ struct store_db {
 	bool is_broken; /* it is the database's: the whole group fails */
 	char why[256];
 	const uint8_t *person_secret; /* borrowed: from the backend */
+	struct plan_zones *zones; /* owned; NULL: nobody asked for one yet */
 	struct store_seal *seal; /* borrowed: from the backend; the reader's, for SEAL */
 };
 
@@ -57,6 +59,8 @@ enum store_db_kind { STORE_DB_WRITER, STORE_DB_READER };
 int store_db_open(struct store_db *db, const char *path, enum store_db_kind kind,
 	int64_t timeout_ms) __attribute__((warn_unused_result));
 void store_db_close(struct store_db *db); /* rolls back what is open */
+/* Time zones, as the connection's lane knows them; borrowed until it closes. */
+struct plan_zones *store_db_zones(struct store_db *db);
 /* RC of the last call on the connection: sets err, is_broken and why. Returns err. */
 int store_db_fail(struct store_db *db, int rc, const char *doing);
 
@@ -221,6 +225,12 @@ store_op_fn store_op_mailbox_set, store_op_mailbox_use, store_op_test_slot;
 store_op_fn store_op_open_attempts, store_op_controls, store_op_tally, store_op_lead_get,
 	store_op_lead_list, store_op_sends, store_op_suppress_check, store_op_suppress_list,
 	store_op_next_due;
+
+/* The zones that queued leads of a campaign have, each with its earliest, by one of these (sqlite_bucket.c):
+ * DRAFT_BUCKET, SEND_BUCKET (from MAILBOX, or from any), SEND_BUCKET_OF (from MAILBOX). STOPPED as a
+ * claim has it. In A, sorted; returns how many. */
+size_t store_buckets(struct store_db *db, struct mem_arena *a, enum store_sql sql,
+	const char *campaign, const char *mailbox, const char *stopped, struct store_bucket **ret);
 
 /* Where a lead goes (sqlite_leads.c). CLAIM: only when it is in flight by that claim; "": by any;
  * NULL: from any state. False: it is not. */

@@ -11,7 +11,7 @@ static const char *const junk[] = { "NULL", "7", "-3.5", "X'00ff'", "'nonsense'"
 #define N_JUNK ((int)(sizeof junk / sizeof *junk))
 
 static const char *const lead_fields[] = { "_id", "person", "campaign", "state", "reason", "until",
-	"stage", "step", "last_step", "due", "mailbox", "n_sent", "last_sent_at", "status",
+	"stage", "step", "last_step", "due", "mailbox", "zone", "n_sent", "last_sent_at", "status",
 	"created_at", "error_message", "extra", "first_name", "company", "smtp_valid", "source" };
 static const char *const email_fields[] = { "key", "lead_id", "campaign_id", "person", "step",
 	"followup_number", "email_type", "to_email", "from_email", "subject", "body", "draft_hash",

@@ -83,12 +83,19 @@ START_TEST(a_claim_takes_the_heads_of_its_index)
 	struct store_db db = { 0 };
 
 	ck_assert_int_eq(store_db_open(&db, rig.path, STORE_DB_WRITER, 1000), CM_OK);
-	ck_assert(plan_has(&db, STORE_SQL_CLAIM_DRAFT, "INDEX leads_draft (campaign=? AND due<?)"));
+	ck_assert(plan_has(
+		&db, STORE_SQL_CLAIM_DRAFT, "INDEX leads_draft (campaign=? AND zone=? AND due<?)"));
 	ck_assert(plan_has(&db, STORE_SQL_CLAIM_SEND,
-		"INDEX leads_send (campaign=? AND mailbox=? AND due<?)"));
+		"INDEX leads_send (campaign=? AND mailbox=? AND zone=? AND due<?)"));
 	ck_assert(plan_has(&db, STORE_SQL_CLAIM_SEND, "MERGE (UNION ALL)"));
 	ck_assert(!plan_has(&db, STORE_SQL_CLAIM_SEND, "TEMP B-TREE"));
 	ck_assert(!plan_has(&db, STORE_SQL_CLAIM_DRAFT, "TEMP B-TREE"));
+	ck_assert(
+		plan_has(&db, STORE_SQL_DRAFT_BUCKET, "INDEX leads_draft (campaign=? AND zone>?)"));
+	ck_assert(plan_has(&db, STORE_SQL_SEND_BUCKET,
+		"INDEX leads_send (campaign=? AND mailbox=? AND zone>?)"));
+	ck_assert(!plan_has(&db, STORE_SQL_DRAFT_BUCKET, "TEMP B-TREE"));
+	ck_assert(!plan_has(&db, STORE_SQL_SEND_BUCKET, "TEMP B-TREE"));
 	ck_assert(plan_has(&db, STORE_SQL_STRAYS, "INDEX leads_send (campaign=? AND mailbox=?"));
 	ck_assert(!plan_has(&db, STORE_SQL_STRAYS, "TEMP B-TREE"));
 	ck_assert(plan_has(&db, STORE_SQL_WAKE, "INDEX leads_held"));
@@ -115,13 +122,13 @@ static size_t temporary_tables(struct store_db *db, enum store_sql sql)
 
 START_TEST(no_mail_builds_a_temporary_table)
 {
-	static const enum store_sql of_a_mail[] = { STORE_SQL_LEAD_INSERT, STORE_SQL_CLAIM_DRAFT,
-		STORE_SQL_CLAIM_SEND, STORE_SQL_CLAIM_TAKE, STORE_SQL_LEAD_BY_ROW,
-		STORE_SQL_SUPPRESSION, STORE_SQL_CONTACTED_BY, STORE_SQL_LAST_OF_CAMPAIGN,
-		STORE_SQL_EMAIL_BY_KEY, STORE_SQL_EMAIL_PUT, STORE_SQL_LEAD_MOVE, STORE_SQL_RESERVE,
-		STORE_SQL_EMAIL_FIX, STORE_SQL_SLOT_TAKE, STORE_SQL_ATTEMPTS_OF_KEY,
-		STORE_SQL_ATTEMPT_END, STORE_SQL_EMAIL_END, STORE_SQL_SENT_OF_PERSON,
-		STORE_SQL_LEAD_RECOUNT };
+	static const enum store_sql of_a_mail[] = { STORE_SQL_LEAD_INSERT, STORE_SQL_DRAFT_BUCKET,
+		STORE_SQL_SEND_BUCKET, STORE_SQL_CLAIM_DRAFT, STORE_SQL_CLAIM_SEND,
+		STORE_SQL_CLAIM_TAKE, STORE_SQL_LEAD_BY_ROW, STORE_SQL_SUPPRESSION,
+		STORE_SQL_CONTACTED_BY, STORE_SQL_LAST_OF_CAMPAIGN, STORE_SQL_EMAIL_BY_KEY,
+		STORE_SQL_EMAIL_PUT, STORE_SQL_LEAD_MOVE, STORE_SQL_RESERVE, STORE_SQL_EMAIL_FIX,
+		STORE_SQL_SLOT_TAKE, STORE_SQL_ATTEMPTS_OF_KEY, STORE_SQL_ATTEMPT_END,
+		STORE_SQL_EMAIL_END, STORE_SQL_SENT_OF_PERSON, STORE_SQL_LEAD_RECOUNT };
 	struct store_db db = { 0 };
 
 	ck_assert_int_eq(store_db_open(&db, rig.path, STORE_DB_WRITER, 1000), CM_OK);

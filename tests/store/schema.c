@@ -127,6 +127,41 @@ START_TEST(a_newer_file_is_refused)
 }
 END_TEST
 
+/* Leads from before they had a zone get theirs, and the claim's index is of it. */
+START_TEST(schema_7_gives_leads_their_zone)
+{
+	char path[128], *backup = NULL;
+	struct store_db db = { 0 };
+
+	snprintf(path, sizeof path, "%s/old.db", rig.dir);
+	ck_assert_int_eq(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+	ck_assert_int_eq(store_db_open(&db, path, STORE_DB_WRITER, 1000), CM_OK);
+	ck_assert_int_eq(store_schema_migrate(&db, path, store_schema_steps, 6, &backup), CM_OK);
+	ck_assert_int_eq(
+		sqlite3_exec(db.h,
+			"INSERT INTO leads (_id, email, campaign, state, stage, due, mailbox,"
+			" timezone, country, region) VALUES"
+			" ('1', 'a@x.com', 'c', 'queued', 'draft', 1, '', 'Asia/Tokyo', 'de', ''),"
+			" ('2', 'b@x.com', 'c', 'queued', 'draft', 1, '', NULL, 'de', NULL),"
+			" ('3', 'c@x.com', 'c', 'queued', 'draft', 1, '', 7, X'00ff', -1),"
+			" ('4', 'd@x.com', 'c', 'ended', NULL, 1, '', NULL, 'us', 'ca')",
+			NULL, NULL, NULL),
+		SQLITE_OK);
+	ck_assert_int_eq(store_schema_migrate(&db, path, store_schema_steps, now, &backup), CM_OK);
+	store_db_close(&db);
+	free(backup);
+	ck_assert_int_eq(ask(path, VERSION), (int64_t)now);
+	ck_assert_int_eq(ask(path, "SELECT count(*) FROM leads WHERE (email, zone) IN (VALUES"
+				   " ('a@x.com', 'Asia/Tokyo'), ('b@x.com', 'Europe/Berlin'),"
+				   " ('c@x.com', ''), ('d@x.com', 'America/Los_Angeles'))"),
+		4);
+	ck_assert_int_eq(ask(path, "SELECT count(*) FROM leads INDEXED BY leads_draft WHERE state"
+				   " = 'queued' AND stage = 'draft' AND zone = 'Asia/Tokyo' AND"
+				   " campaign = 'c'"),
+		1);
+}
+END_TEST
+
 static Suite *make(const char *backend)
 {
 	Suite *s = suite_create(backend);
@@ -138,6 +173,7 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_step_that_fails_leaves_the_version_before);
 	tcase_add_test(t, without_a_copy_nothing_is_changed);
 	tcase_add_test(t, a_newer_file_is_refused);
+	tcase_add_test(t, schema_7_gives_leads_their_zone);
 	suite_add_tcase(s, t);
 	return s;
 }
