@@ -26,6 +26,8 @@ identity {
 # A test of refusals refuses more than a list should.
 UNGUARDED = "watch { bounce_warn = 100  bounce_pause = 100 }\n"
 GUARDED = "watch { bounce_warn = 3  bounce_pause = 5 }\n"
+# What goes out at any hour of any day.
+ALWAYS = {"window": "00:00-24:00", "days": "{mon, tue, wed, thu, fri, sat, sun}"}
 TEMPLATE = (
     "Subject: {step} for {{{{first_name|you}}}}\n\nHi {{{{first_name|there}}}}, this is {step}.\n"
 )
@@ -52,8 +54,8 @@ def login(file, user, password):
 
 
 def campaign(name="founders", mailboxes=(ALI,), steps=("intro",), after="1ms", **keys):
-    """A campaign section. Later steps answer the first, but for one called "last"."""
-    keys = {"start": "auto", **keys}
+    """A campaign section, open at any time. Later steps answer the first, but for one called "last"."""
+    keys = {"start": "auto", **ALWAYS, **keys}
     names = ", ".join(f'"{m}"' for m in mailboxes)
     lines = "".join(f"\t{key} = {value}\n" for key, value in keys.items())
     for i, step in enumerate(steps):

@@ -114,6 +114,10 @@ struct flow_test {
 typedef void flow_tested(void *arg, const struct flow_test *t);
 void flow_test_send(const char *campaign, const char *to, bool dry_run, flow_tested *cb, void *arg);
 
+/* The first moment at or after FROM_MS at which the window of C, a campaign of flow_conf(), is open for
+ * leads of ZONE ("" : C's own); CLOCK_NEVER_MS: it is not within a year. */
+int64_t flow_next_open(const struct conf_campaign *c, const char *zone, int64_t from_ms);
+
 /* ---- explaining -------------------------------------------------------------------------------- */
 
 /* One reason why something is not going out now. */

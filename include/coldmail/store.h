@@ -311,10 +311,8 @@ struct store_req {
 			/* answer */
 			struct store_claimed *v;
 			size_t n;
-			int64_t next_due_ms; /* the next one of ZONES after these; CLOCK_NEVER_MS:
-			                        none */
-			struct store_bucket *others; /* of the zones that are not in ZONES */
-			size_t n_others;
+			struct store_bucket *left; /* who waits after that, of all zones */
+			size_t n_left;
 		} claim;
 		struct
 		{ /* DRAFT: the row becomes READY (from nothing, PLANNED or DRAFTED; a READY one

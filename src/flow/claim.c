@@ -171,6 +171,7 @@ static struct store_req *claim_new(
 		&r->arena, "%s:%llu", flow.instance, (unsigned long long)++flow.last_id);
 	r->u.claim.recontact_since_ms =
 		recontact == CLOCK_NEVER_MS ? INT64_MIN : clock_wall_ms() - recontact;
+	flow_hours_restrict(c, r);
 	flow.claims++;
 	return r;
 }
@@ -217,7 +218,7 @@ static void on_drafts(struct store_req *r)
 
 	c->drafting = false;
 	if (!r->err && r->id == c->fed)
-		c->draft_after_ms = r->u.claim.next_due_ms;
+		c->draft_after_ms = flow_hours_after(c, plan, r);
 	for (size_t i = 0; !r->err && i < r->u.claim.n; i++)
 		enter_draft(plan, b, &r->u.claim.v[i]);
 	claim_done(plan, b);
@@ -288,6 +289,13 @@ static bool has_draft(struct flow_item *it)
 	return false;
 }
 
+/* Its zone was open when the claim was made; the store may have taken its time. */
+static bool is_in_hours(struct flow_item *it)
+{
+	it->to = queued(LEAD_STAGE_SEND);
+	return flow_hours_of(it).gate == PLAN_OPEN;
+}
+
 static void enter_send(struct flow_plan *plan, struct flow_batch *b, struct flow_sender *s,
 	struct store_claimed *v)
 {
@@ -298,7 +306,7 @@ static void enter_send(struct flow_plan *plan, struct flow_batch *b, struct flow
 		return;
 	if (flow.draining) {
 		it->to = queued(LEAD_STAGE_SEND);
-	} else if (check(it) && has_draft(it) && is_for(it, s)) {
+	} else if (check(it) && has_draft(it) && is_for(it, s) && is_in_hours(it)) {
 		mailbox_take(s->mailbox);
 		flow_enter(it);
 		return;
@@ -316,7 +324,7 @@ static void on_sends(struct store_req *r)
 
 	s->claiming = false;
 	if (!r->err && r->id == c->fed)
-		flow_sched_feed_of(c, s->address)->send_after_ms = r->u.claim.next_due_ms;
+		flow_sched_feed_of(c, s->address)->send_after_ms = flow_hours_after(c, plan, r);
 	for (size_t i = 0; !r->err && i < r->u.claim.n; i++)
 		enter_send(plan, b, s, &r->u.claim.v[i]);
 	claim_done(plan, b);

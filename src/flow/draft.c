@@ -186,7 +186,7 @@ static void find_sender(struct flow_item *it, const struct store_email *e)
 {
 	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
 
-	if (!c || !flow_campaign_may_send(c))
+	if (!c || !flow_campaign_may_send(c) || flow_hours_of(it).gate != PLAN_OPEN)
 		return;
 	it->sender = flow_sender_with_room(it->campaign, e->mailbox);
 	if (it->sender)

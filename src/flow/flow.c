@@ -183,6 +183,7 @@ void flow_done(void)
 	g_hash_table_unref(flow.controls);
 	flow_controls_free();
 	flow_plan_unref(flow.plan);
+	plan_zones_free(flow.zones);
 	mailbox_done_all();
 	free(flow.instance);
 }
@@ -197,6 +198,7 @@ int flow_init(const struct flow_conf *fc)
 	flow.on_ready = fc->on_ready;
 	flow.on_finished = fc->on_finished;
 	flow_campaigns_init();
+	flow.zones = plan_zones_new();
 	flow.controls = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
 	flow.items = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, item_free);
 	flow_senders_init();

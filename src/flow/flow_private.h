@@ -13,6 +13,7 @@
 #include "coldmail/list.h"
 #include "coldmail/loop.h"
 #include "coldmail/mail.h"
+#include "coldmail/plan.h"
 
 /* ---- one generation of configuration ---------------------------------------------------------- */
 
@@ -21,6 +22,7 @@ struct flow_plan {
 	unsigned refs;
 	const struct conf *conf; /* owned reference */
 	struct content_template ***templates; /* owned: [campaign][step] */
+	struct plan_calendar **calendars; /* owned: [campaign] */
 	struct mail_classes *classes; /* owned */
 };
 
@@ -129,6 +131,7 @@ struct flow_campaign {
 	int64_t draft_after_ms; /* wall: nothing to draft before */
 	uint64_t fed; /* counts what came in: a claim's "nothing more" may be out of date */
 	GHashTable *feeds; /* owned: mailbox address -> struct flow_feed, owned */
+	GHashTable *zones; /* owned: the zones its leads were seen to have, owned; a set */
 };
 
 /* One campaign's leads for one mailbox. */
@@ -179,6 +182,7 @@ extern struct flow_state {
 	bool opened, ready, draining, finished;
 	bool store_down;
 	struct flow_plan *plan; /* owned reference: the current generation */
+	struct plan_zones *zones; /* owned */
 	GPtrArray *campaigns; /* of struct flow_campaign, owned */
 	GPtrArray *senders; /* of struct flow_sender, owned */
 	GHashTable *controls; /* name -> value, owned: what CONTROL_SET stored */
@@ -383,6 +387,20 @@ void flow_sched_reached(void); /* an attempt came to its end: there is one */
 int64_t flow_sched_last_ms(void); /* boot: when the pumps were looked at last */
 void flow_sched_status(struct str *ret); /* ", next 14:32 ali@…" */
 struct flow_feed *flow_sched_feed_of(struct flow_campaign *c, const char *mailbox);
+
+/* hours.c: windows, on the clock of the recipient. */
+struct plan_state flow_hours_at(const struct flow_plan *p, const struct conf_campaign *c,
+	const char *zone, int64_t wall_ms);
+int64_t flow_hours_next(const struct flow_plan *p, const struct conf_campaign *c, const char *zone,
+	int64_t from_ms);
+/* Is the window of IT's campaign open now, as the current plan has it? */
+struct plan_state flow_hours_of(const struct flow_item *it);
+const char *flow_hours_reason(enum plan_gate g); /* as interfaces.md names it */
+/* A claim for C is for leads whose window is open now. */
+void flow_hours_restrict(struct flow_campaign *c, struct store_req *claim);
+/* The moment at which the first of those that CLAIM left may go out; CLOCK_NEVER_MS: there is none. */
+int64_t flow_hours_after(
+	struct flow_campaign *c, const struct flow_plan *p, const struct store_req *claim);
 
 /* strays.c: looks whether leads of C wait for a mailbox that it does not have. */
 void flow_strays_look(struct flow_campaign *c);

@@ -19,7 +19,9 @@ static void plan_free(struct flow_plan *p)
 		for (size_t k = 0; k < c->campaigns[i].n_steps; k++)
 			content_template_free(p->templates[i][k]);
 		free(p->templates[i]);
+		plan_calendar_free(p->calendars[i]);
 	}
+	free(p->calendars);
 	free(p->templates);
 	mail_classes_free(p->classes);
 	conf_unref(c);
@@ -56,9 +58,11 @@ struct flow_plan *flow_plan_new(const struct conf *c, struct str *ret_problems)
 	p->refs = 1;
 	p->conf = conf_ref(c);
 	p->templates = xcalloc(c->n_campaigns, sizeof *p->templates);
+	p->calendars = xcalloc(c->n_campaigns, sizeof *p->calendars);
 	for (size_t i = 0; i < c->n_campaigns; i++) {
 		const struct conf_campaign *cc = &c->campaigns[i];
 
+		p->calendars[i] = plan_calendar_new(cc);
 		p->templates[i] = xcalloc(cc->n_steps, sizeof **p->templates);
 		for (size_t k = 0; k < cc->n_steps; k++) {
 			const struct conf_step *s = &cc->steps[k];
@@ -114,6 +118,7 @@ static void campaign_free(void *p)
 	struct flow_campaign *c = p;
 
 	g_hash_table_unref(c->feeds);
+	g_hash_table_unref(c->zones);
 	free(c->name);
 	free(c);
 }
@@ -178,6 +183,8 @@ static struct flow_campaign *campaign_get(const char *name)
 	c = xcalloc(1, sizeof *c);
 	c->name = xstrdup(name);
 	c->feeds = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
+	c->zones = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+	g_hash_table_add(c->zones, xstrdup(""));
 	g_ptr_array_add(flow.campaigns, c);
 	return c;
 }

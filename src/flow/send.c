@@ -136,6 +136,7 @@ static const char *campaign_gate(const struct flow_campaign *c)
 static bool pass_gate(struct flow_item *it, const struct store_req *r)
 {
 	struct flow_campaign *c = flow_campaign_find(it->campaign->name);
+	enum plan_gate hours = flow_hours_of(it).gate;
 
 	if (r->u.reserve.suppressed_by)
 		flow_send_release(it, "suppressed", LEAD_REASON_SUPPRESSED);
@@ -149,6 +150,8 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 		flow_send_release(it, "clock_untrusted", LEAD_REASON_NONE);
 	else if (!c || !flow_campaign_may_send(c))
 		flow_send_release(it, campaign_gate(c), LEAD_REASON_NONE);
+	else if (hours != PLAN_OPEN)
+		flow_send_release(it, flow_hours_reason(hours), LEAD_REASON_NONE);
 	else if (flow_is_paused("mailbox", it->sender->address))
 		flow_send_release(it, "mailbox_paused", LEAD_REASON_NONE);
 	else if (step_gate(it, c))
@@ -216,11 +219,26 @@ static void on_reserved(struct store_req *r)
 		flow_advance(it, FLOW_GO);
 }
 
+/* A connection that took long may come too late for today. Nothing is fixed yet: neither date nor sender. */
+static void too_late(struct flow_item *it)
+{
+	it->to = (struct store_lead_to){ .state = LEAD_QUEUED,
+		.stage = LEAD_STAGE_SEND,
+		.due_ms = -1,
+		.mailbox = it->claimed->email.mailbox };
+	flow_sender_leave(it);
+	flow_advance(it, FLOW_RETURN);
+}
+
 void flow_send_reserve(struct flow_item *it)
 {
 	const struct store_email *e = &it->claimed->email;
 	struct store_req *r;
 
+	if (flow_hours_of(it).gate != PLAN_OPEN) {
+		too_late(it);
+		return;
+	}
 	if (render(it)) {
 		flow_sender_leave(it);
 		flow_draft_hold(it, LEAD_REASON_BAD_RECORD, "the mail cannot be composed");

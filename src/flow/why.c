@@ -29,6 +29,13 @@ __attribute__((format(printf, 6, 7))) static void add(struct question *q, const 
 	str_done(&text);
 }
 
+static void add_reason(struct question *q, const char *subject, struct flow_reason r)
+{
+	r.subject = subject;
+	mem_grow(q->v, q->cap, q->n + 1);
+	q->v[q->n++] = r;
+}
+
 static const char *campaign_subject(struct question *q, const char *name)
 {
 	return mem_arena_printf(&q->arena, "campaign %s", name);
@@ -288,6 +295,9 @@ static void add_campaign(struct question *q, const struct due *d)
 		add_strays(q, d, subject);
 	if (!q->lead)
 		add_due(q, d, subject);
+	struct flow_reason hours;
+	if (!q->lead && flow_why_hours(q, c->conf, d, &hours))
+		add_reason(q, subject, hours);
 	size_t end = q->n;
 	if (add_unbuilt(q, c->conf, subject))
 		end = q->n;
@@ -330,6 +340,7 @@ static void add_lead(struct question *q)
 {
 	const struct lead *l = q->lead;
 	const char *subject = mem_arena_printf(&q->arena, "lead %s", l->email);
+	struct flow_reason hours;
 
 	switch (l->state) {
 	case LEAD_HELD:
@@ -344,6 +355,8 @@ static void add_lead(struct question *q)
 		add_lead_wait(q, subject);
 		break;
 	case LEAD_QUEUED:
+		if (flow_why_hours_of_lead(q, l, &hours))
+			add_reason(q, subject, hours);
 		if (l->due_ms > clock_wall_ms())
 			add(q, subject, "step_not_due", false, l->due_ms, "step %s", l->step);
 		else if (l->stage == LEAD_STAGE_SEND && is_stray(l))

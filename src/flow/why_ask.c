@@ -91,6 +91,16 @@ static void keep_strays(struct question *q, struct due *d, const struct store_re
 	}
 }
 
+static void keep_buckets(struct question *q, struct due *d, const struct store_req *r)
+{
+	d->n_buckets = r->u.next_due.n_buckets;
+	d->buckets = mem_arena_get(&q->arena, d->n_buckets * sizeof *d->buckets);
+	for (size_t i = 0; i < d->n_buckets; i++) {
+		d->buckets[i] = r->u.next_due.buckets[i];
+		d->buckets[i].zone = mem_arena_dup(&q->arena, d->buckets[i].zone);
+	}
+}
+
 static void on_next_due(struct store_req *r)
 {
 	struct question *q = question_of(r);
@@ -104,8 +114,10 @@ static void on_next_due(struct store_req *r)
 		d->send_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.send_ms;
 		d->wake_ms = r->err ? CLOCK_NEVER_MS : r->u.next_due.wake_ms;
 		d->due_now = r->err ? 0 : r->u.next_due.due_now;
-		if (!r->err)
-			keep_strays(q, d, r);
+		if (r->err)
+			continue;
+		keep_strays(q, d, r);
+		keep_buckets(q, d, r);
 	}
 	got_one(q);
 }
@@ -141,6 +153,7 @@ static void on_lead(struct store_req *r)
 		q->lead->campaign = mem_arena_dup(&q->arena, q->lead->campaign);
 		q->lead->mailbox = mem_arena_dup(&q->arena, q->lead->mailbox);
 		q->lead->step = mem_arena_dup(&q->arena, q->lead->step);
+		q->lead->zone = mem_arena_dup(&q->arena, q->lead->zone);
 		q->lead->error = mem_arena_dup(&q->arena, q->lead->error);
 		if (q->lead->state == LEAD_QUEUED && *r->u.get.lead.campaign)
 			ask_campaign(q, r->u.get.lead.campaign);

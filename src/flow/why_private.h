@@ -24,6 +24,8 @@ struct question {
 		int64_t draft_ms, send_ms, wake_ms, due_now;
 		struct store_stray *strays; /* n_strays */
 		size_t n_strays;
+		struct store_bucket *buckets; /* n_buckets */
+		size_t n_buckets;
 	} * due;
 	size_t n_due;
 	struct lead *lead; /* the subject is an address */
@@ -38,6 +40,14 @@ void flow_why_lead_waits(struct mem_arena *a, const char *lead_id, struct flow_r
 /* Returns the address of the mailbox that waits for its server; NULL: none does, *RET is untouched. */
 const char *flow_why_campaign_waits(
 	struct mem_arena *a, const char *campaign, struct flow_reason *ret);
+
+/* why_hours.c: the window of C, when it keeps the leads of D from going out at the moment their step is due
+ * and a mailbox has room; false: it does not. */
+bool flow_why_hours(struct question *q, const struct conf_campaign *c, const struct due *d,
+	struct flow_reason *ret);
+/* The same for one lead, due at DUE_MS; its mailboxes do not count. */
+bool flow_why_hours_of_lead(struct question *q, const struct lead *l, struct flow_reason *ret);
+
 /* Leads of CAMPAIGN that are not at their end. */
 int64_t flow_why_unfinished(const struct question *q, const char *campaign);
 /* Everything Q asked for is there: tells who asked. */

@@ -81,6 +81,7 @@ cJSON *ops_json_lead(const struct lead *l)
 	add_text(o, "last_step", l->last_step);
 	ops_json_time(o, "due", l->due_ms);
 	add_text(o, "mailbox", l->mailbox);
+	add_text(o, "zone", l->zone);
 	ops_json_whole(o, "n_sent", l->n_sent);
 	ops_json_time(o, "last_sent_at", l->last_sent_ms);
 	ops_json_time(o, "created_at", l->created_ms);

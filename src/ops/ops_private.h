@@ -151,6 +151,8 @@ struct ops_due { /* of a configured campaign */
 	int64_t due_now;
 	const struct store_stray *strays; /* n_strays */
 	size_t n_strays;
+	const struct store_bucket *buckets; /* n_buckets */
+	size_t n_buckets;
 };
 struct ops_survey {
 	int err; /* the first failure; then the rest is what could be learned */

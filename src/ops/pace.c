@@ -12,6 +12,23 @@
 /* Ramps are followed so far ahead. */
 #define AHEAD_DAYS 100
 
+#define DAYS_A_WEEK 7
+
+/* How long a day's windows are open, and how many days of the week have them. */
+static int64_t open_ms(const struct conf_campaign *cc)
+{
+	int64_t minutes = 0;
+
+	for (size_t i = 0; i < cc->n_windows; i++)
+		minutes += cc->windows[i].to_min - cc->windows[i].from_min;
+	return minutes * CLOCK_MINUTE_MS;
+}
+
+static int64_t open_days(const struct conf_campaign *cc)
+{
+	return __builtin_popcount(cc->days);
+}
+
 /* Mails a day. */
 struct rate {
 	int64_t by_gap; /* as the gaps alone would have it */
@@ -19,10 +36,11 @@ struct rate {
 	int64_t of_gap_bound, of_ramp_bound; /* of those */
 };
 
-static void add_mailbox(struct rate *r, const struct conf_mailbox *cm, int64_t day_ms)
+/* In OPEN_MS of that day. */
+static void add_mailbox(struct rate *r, const struct conf_mailbox *cm, int64_t day_ms, int64_t open)
 {
 	struct mailbox *m = mailbox_find(cm->address);
-	int64_t gap = (cm->gap_min_ms + cm->gap_max_ms) / 2, n = CLOCK_DAY_MS / (gap ? gap : 1);
+	int64_t gap = (cm->gap_min_ms + cm->gap_max_ms) / 2, n = (open - 1) / (gap ? gap : 1) + 1;
 	const char *gate = "mailbox_daily_limit";
 	int64_t cap = m ? mailbox_cap(m, day_ms, &gate) : cm->daily_limit;
 
@@ -40,7 +58,7 @@ static struct rate rate_of(const struct conf_campaign *cc, int64_t day_ms)
 	struct rate r = { 0 };
 
 	for (size_t i = 0; i < cc->n_mailboxes; i++)
-		add_mailbox(&r, cc->mailboxes[i], day_ms);
+		add_mailbox(&r, cc->mailboxes[i], day_ms, open_ms(cc));
 	return r;
 }
 
@@ -52,7 +70,7 @@ static const char *what_binds(const struct rate *r)
 }
 
 /* How long N mails take from the first, at FROM_MS, to the last: whole days at what the limits allow,
- * the rest a gap from each other. */
+ * with days of the week that are closed between them, the rest a gap from each other. */
 static int64_t time_of(const struct conf_campaign *cc, int64_t n, int64_t from_ms)
 {
 	struct rate r = rate_of(cc, from_ms);
@@ -63,7 +81,8 @@ static int64_t time_of(const struct conf_campaign *cc, int64_t n, int64_t from_m
 		r = rate_of(cc, from_ms + (days + 1) * CLOCK_DAY_MS);
 	}
 	days += (n - 1) / r.all;
-	return days * CLOCK_DAY_MS + (n - 1) % r.all * CLOCK_DAY_MS / r.by_gap;
+	return days * CLOCK_DAY_MS * DAYS_A_WEEK / open_days(cc) +
+	       (n - 1) % r.all * open_ms(cc) / r.by_gap;
 }
 
 const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms)
@@ -86,26 +105,44 @@ const char *ops_gate(struct mailbox *m, int64_t *ret_opens_ms)
 	return reason;
 }
 
-int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
+/* When the first of CC's mailboxes has room; CLOCK_NEVER_MS: there is none. */
+static int64_t room_opens(const struct conf_campaign *cc)
 {
-	int64_t open_ms = CLOCK_NEVER_MS, due_ms, opens;
+	int64_t first = CLOCK_NEVER_MS, opens;
 
-	if (!due || !flow_has_writer(cc))
-		return CLOCK_NEVER_MS;
-	/* A hold that ends by itself, as after a "later" of the server, ends in a mail. */
-	due_ms = flow_is_stopped(cc->name) || due->wake_ms < due->next_ms ? due->wake_ms
-									  : due->next_ms;
-	if (due_ms == CLOCK_NEVER_MS)
-		return CLOCK_NEVER_MS;
 	for (size_t i = 0; i < cc->n_mailboxes; i++) {
 		struct mailbox *m = mailbox_find(cc->mailboxes[i]->address);
 
 		if (!m)
 			continue;
 		ops_gate(m, &opens);
-		open_ms = opens < open_ms ? opens : open_ms;
+		first = opens < first ? opens : first;
 	}
-	return due_ms > open_ms ? due_ms : open_ms;
+	return first;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+int64_t ops_next_mail(const struct conf_campaign *cc, const struct ops_due *due)
+{
+	const int64_t room = room_opens(cc);
+	int64_t first = CLOCK_NEVER_MS;
+
+	if (!due || room == CLOCK_NEVER_MS || !flow_has_writer(cc))
+		return CLOCK_NEVER_MS;
+	/* A hold that ends by itself, as after a "later" of the server, ends in a mail. */
+	if (due->wake_ms != CLOCK_NEVER_MS)
+		first = flow_next_open(cc, "", later(due->wake_ms, room));
+	for (size_t i = 0; !flow_is_stopped(cc->name) && i < due->n_buckets; i++) {
+		const struct store_bucket *b = &due->buckets[i];
+		int64_t opens = flow_next_open(cc, b->zone, later(b->due_ms, room));
+
+		first = opens < first ? opens : first;
+	}
+	return first;
 }
 
 /* About when the last mail of those who wait now goes out. Steps overlap: either the mailboxes are

@@ -73,6 +73,18 @@ static void take_strays(struct survey *v, struct ops_due *d, const struct store_
 	d->n_strays = r->u.next_due.n_strays;
 }
 
+static void take_buckets(struct survey *v, struct ops_due *d, const struct store_req *r)
+{
+	struct store_bucket *b = mem_arena_get(&v->arena, r->u.next_due.n_buckets * sizeof *b);
+
+	for (size_t i = 0; i < r->u.next_due.n_buckets; i++) {
+		b[i] = r->u.next_due.buckets[i];
+		b[i].zone = mem_arena_dup(&v->arena, b[i].zone);
+	}
+	d->buckets = b;
+	d->n_buckets = r->u.next_due.n_buckets;
+}
+
 static void take_due(struct survey *v, const struct store_req *r)
 {
 	const int64_t draft = r->u.next_due.draft_ms, send = r->u.next_due.send_ms;
@@ -86,6 +98,7 @@ static void take_due(struct survey *v, const struct store_req *r)
 		d->wake_ms = r->u.next_due.wake_ms;
 		d->due_now = r->u.next_due.due_now;
 		take_strays(v, d, r);
+		take_buckets(v, d, r);
 	}
 }
 

@@ -39,8 +39,9 @@ static int by_due(const void *a, const void *b)
 	return (x->due_ms > y->due_ms) - (x->due_ms < y->due_ms);
 }
 
-/* The open buckets into RET, the earliest first; the others are told. */
-static size_t open_buckets(struct store_db *db, struct store_req *r, struct store_bucket **ret)
+/* All buckets into RET, the open ones first, and of those the earliest; returns how many are open. */
+static size_t read_buckets(
+	struct store_db *db, struct store_req *r, struct store_bucket **ret, size_t *ret_n)
 {
 	struct store_bucket *v;
 	size_t n = store_buckets(db, &r->arena,
@@ -49,17 +50,18 @@ static size_t open_buckets(struct store_db *db, struct store_req *r, struct stor
 		r->u.claim.campaign, r->u.claim.mailbox, r->u.claim.stopped_steps, &v);
 	size_t n_open = 0;
 
-	r->u.claim.others = mem_arena_get(&r->arena, n * sizeof *v);
-	r->u.claim.n_others = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (is_open(r, &v[i]))
-			v[n_open++] = v[i];
-		else
-			r->u.claim.others[r->u.claim.n_others++] = v[i];
+		const struct store_bucket b = v[i];
+
+		if (!is_open(r, &b))
+			continue;
+		v[i] = v[n_open];
+		v[n_open++] = b;
 	}
 	if (n_open)
 		qsort(v, n_open, sizeof *v, by_due);
 	*ret = v;
+	*ret_n = n;
 	return n_open;
 }
 
@@ -92,14 +94,14 @@ static int by_turn(const void *a, const void *b)
 
 /* The first MAX in line of all the open buckets. A bucket that begins behind them is not looked into. */
 static size_t heads(struct store_db *db, struct store_req *r, const struct store_bucket *b,
-	size_t n_buckets, struct head **ret)
+	size_t n_open, struct head **ret)
 {
 	const size_t max = r->u.claim.max;
 	int64_t before = r->u.claim.before_ms;
 	struct head *v = NULL;
 	size_t n = 0;
 
-	for (size_t i = 0; i < n_buckets && b[i].due_ms <= before; i++) {
+	for (size_t i = 0; i < n_open && b[i].due_ms <= before; i++) {
 		size_t was = n;
 
 		n = add_heads(db, r, b[i].zone, before, max, &v, n);
@@ -212,30 +214,36 @@ static void claim_one(struct store_db *db, struct store_req *r, int64_t row)
 	r->u.claim.n++;
 }
 
-/* When the next of the open buckets is due, now that their heads are gone. */
-static int64_t next_due(
-	struct store_db *db, struct store_req *r, const struct store_bucket *b, size_t n_buckets)
+/* Who is left: the first N_OPEN of the N buckets may have lost their heads, those due until BEFORE_MS. */
+static void tell_left(
+	struct store_db *db, struct store_req *r, struct store_bucket *b, size_t n_open, size_t n)
 {
-	int64_t next = CLOCK_NEVER_MS;
+	size_t n_left = 0;
 
-	for (size_t i = 0; i < n_buckets && b[i].due_ms < next; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct head *v = NULL;
 
-		if (add_heads(db, r, b[i].zone, CLOCK_NEVER_MS, 1, &v, 0) && v[0].due_ms < next)
-			next = v[0].due_ms;
+		if (i < n_open && b[i].due_ms <= r->u.claim.before_ms) {
+			if (!add_heads(db, r, b[i].zone, CLOCK_NEVER_MS, 1, &v, 0))
+				continue;
+			b[i].due_ms = v[0].due_ms;
+		}
+		b[n_left++] = b[i];
 	}
-	return next;
+	r->u.claim.left = b;
+	r->u.claim.n_left = n_left;
 }
 
 int store_op_claim(struct store_db *db, struct store_req *r)
 {
 	struct store_bucket *b;
 	struct head *v;
-	size_t n_buckets = open_buckets(db, r, &b), n = heads(db, r, b, n_buckets, &v);
+	size_t n_buckets, n_open = read_buckets(db, r, &b, &n_buckets);
+	size_t n = heads(db, r, b, n_open, &v);
 
 	r->u.claim.v = mem_arena_get(&r->arena, n * sizeof *r->u.claim.v);
 	for (size_t i = 0; i < n; i++)
 		claim_one(db, r, v[i].row);
-	r->u.claim.next_due_ms = next_due(db, r, b, n_buckets);
+	tell_left(db, r, b, n_open, n_buckets);
 	return CM_OK;
 }

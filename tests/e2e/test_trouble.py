@@ -205,7 +205,7 @@ def test_a_damaged_file_is_told_and_crashes_nothing(seed, tmp_path):
     ) as coldmail:
         coldmail.import_leads(addresses(200))
         damaged = bytearray(coldmail.store.read_bytes())
-        for _ in range(20):
+        for _ in range(60):
             at = chance.randrange(4096, len(damaged))
             damaged[at : at + 8] = chance.randbytes(8)
         coldmail.store.write_bytes(damaged)

@@ -225,13 +225,13 @@ START_TEST(a_claim_takes_the_first_that_are_due)
 	ck_assert_str_eq(r->u.claim.v[0].lead.email, "first@x.com");
 	ck_assert_str_eq(r->u.claim.v[1].lead.email, "second@x.com");
 	ck_assert_int_eq(r->u.claim.v[0].lead.state, LEAD_IN_FLIGHT);
-	ck_assert_int_eq(r->u.claim.next_due_ms, NOW - 1);
+	ck_assert_int_eq(rig_next_due(r), NOW - 1);
 	r = rig_claim_of("founders", LEAD_STAGE_DRAFT, NULL, 100);
 	ck_assert_uint_eq(r->u.claim.n, 1);
-	ck_assert_int_eq(r->u.claim.next_due_ms, NOW + 5000);
+	ck_assert_int_eq(rig_next_due(r), NOW + 5000);
 	r = rig_claim_of("nobody", LEAD_STAGE_DRAFT, NULL, 100);
 	ck_assert_uint_eq(r->u.claim.n, 0);
-	ck_assert_int_eq(r->u.claim.next_due_ms, CLOCK_NEVER_MS);
+	ck_assert_int_eq(rig_next_due(r), CLOCK_NEVER_MS);
 	ck_assert_int_eq(rig_tally("founders", LEAD_IN_FLIGHT, LEAD_REASON_NONE), 3);
 }
 END_TEST

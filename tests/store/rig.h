@@ -228,6 +228,17 @@ UNUSED static struct store_req *rig_claim_of(
 	return r;
 }
 
+/* When the next lead is due, as a claim's answer tells it. */
+UNUSED static int64_t rig_next_due(const struct store_req *claim)
+{
+	int64_t next = CLOCK_NEVER_MS;
+
+	for (size_t i = 0; i < claim->u.claim.n_left; i++)
+		if (claim->u.claim.left[i].due_ms < next)
+			next = claim->u.claim.left[i].due_ms;
+	return next;
+}
+
 UNUSED static struct store_claimed *rig_claim(enum lead_stage stage)
 {
 	struct store_req *r =

@@ -106,8 +106,8 @@ END_TEST
 START_TEST(calendar)
 {
 	static const struct sample samples[] = {
-		{ CAMPAIGN("timezone = \"America/New_York\"\n"), LATER("timezone") },
-		{ CAMPAIGN("timezone = UTC\n"), LATER("timezone") },
+		{ CAMPAIGN("timezone = \"America/New_York\"\n"), "" },
+		{ CAMPAIGN("timezone = UTC\n"), "" },
 		{ CAMPAIGN("timezone = \"Mars/Olympus\"\n"),
 			"c.conf:4: timezone = Mars/Olympus: expected a name of the time zone "
 			"database "
@@ -123,7 +123,7 @@ START_TEST(calendar)
 		{ CAMPAIGN("days = {mon,\nmonday}\n"),
 			"c.conf:5: days = monday: expected days out of mon tue wed thu fri sat sun "
 			"(days on which mails go out)\n" },
-		{ CAMPAIGN("window = 00:00-24:00\n"), LATER("window") },
+		{ CAMPAIGN("window = 00:00-24:00\n"), "" },
 		{ CAMPAIGN("window = 17:00-09:00\n"),
 			"c.conf:4: window = 17:00-09:00" WINDOW_HINT },
 		{ CAMPAIGN("window = 09:60-17:00\n"),
@@ -131,17 +131,17 @@ START_TEST(calendar)
 		{ CAMPAIGN("window = 09:00-24:01\n"),
 			"c.conf:4: window = 09:00-24:01" WINDOW_HINT },
 		{ CAMPAIGN("window = 9:00-17:00\n"), "c.conf:4: window = 9:00-17:00" WINDOW_HINT },
-		{ CAMPAIGN("window = {09:00-11:30, 11:30-17:00}\n"), LATER("window") },
+		{ CAMPAIGN("window = {09:00-11:30, 11:30-17:00}\n"), "" },
 		{ CAMPAIGN("window = {09:00-11:30, 11:00-17:00}\n"),
 			"c.conf:4: window = 11:00-17:00: expected windows one after the other, "
 			"without overlap (hours in which mails go out)\n" },
-		{ CAMPAIGN("holidays = us\n"), LATER("holidays") },
+		{ CAMPAIGN("holidays = us\n"), "" },
 		{ CAMPAIGN("holidays = \"lists/de\"\n"),
-			LATER("holidays") "c.conf:4: cannot read 'lists/de': No such file or "
-					  "directory, expected a text file of at most 1024 KB\n" },
-		{ CAMPAIGN("freeze = {2026-12-21/2027-01-03, 2026-07-03}\n"), LATER("freeze") },
-		{ CAMPAIGN("freeze = {}\n"), LATER("freeze") },
-		{ CAMPAIGN("freeze = 2026-12-21/2026-12-21\n"), LATER("freeze") },
+			"c.conf:4: cannot read 'lists/de': No such file or "
+			"directory, expected a text file of at most 1024 KB\n" },
+		{ CAMPAIGN("freeze = {2026-12-21/2027-01-03, 2026-07-03}\n"), "" },
+		{ CAMPAIGN("freeze = {}\n"), "" },
+		{ CAMPAIGN("freeze = 2026-12-21/2026-12-21\n"), "" },
 		{ CAMPAIGN("freeze = 2026-12-21/2026-12-20\n"),
 			"c.conf:4: freeze = 2026-12-21/2026-12-20" FREEZE_HINT },
 		{ CAMPAIGN("freeze = 2026-02-29/2026-03-01\n"),
@@ -151,9 +151,9 @@ START_TEST(calendar)
 		{ CAMPAIGN("freeze = 2026-12-21-2027-01-03\n"),
 			"c.conf:4: freeze = 2026-12-21-2027-01-03" FREEZE_HINT },
 		{ CAMPAIGN("holidays = de\n"),
-			LATER("holidays") "c.conf:4: holidays = de: expected none, us or the path "
-					  "of a "
-					  "list\n" },
+			"c.conf:4: holidays = de: expected none, us or the path "
+			"of a "
+			"list\n" },
 		{ CAMPAIGN("canary = 0\n"), LATER("canary") },
 		{ CAMPAIGN("domain_daily_limit = 0\n"), LATER("domain_daily_limit") },
 		{ CAMPAIGN("recontact_after = never expire_after = 64h\n"), "" },
@@ -243,10 +243,8 @@ START_TEST(a_list_of_holidays_is_read_to_its_end)
 	put("good.txt", "\xEF\xBB\xBF# ours\r\n\r\n2026-12-25\tChristmas Day  # both\r\n"
 			"  2026-01-01\r\n2026-05-01 1 May");
 	expect(CAMPAIGN("holidays = \"./bad.txt\"\n"),
-		LATER("holidays") "bad.txt:3: '2026-13-01" LIST_HINT
-				  "bad.txt:5: '25.12.2026" LIST_HINT
-				  "bad.txt:6: '2026-12-26x" LIST_HINT
-				  "bad.txt:7: '2026-12-24 \\x01" LIST_HINT);
+		"bad.txt:3: '2026-13-01" LIST_HINT "bad.txt:5: '25.12.2026" LIST_HINT
+		"bad.txt:6: '2026-12-26x" LIST_HINT "bad.txt:7: '2026-12-24 \\x01" LIST_HINT);
 	c = load(CAMPAIGN("holidays = \"./good.txt\"\n"));
 	const struct conf_campaign *k = &c->campaigns[0];
 
