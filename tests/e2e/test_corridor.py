@@ -85,6 +85,7 @@ def test_case_11_an_attempt_that_a_kill_left_open_has_its_closing_line_too(verb,
         coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'reserved'", 1)
         coldmail.wait_for(slots, verb == "dot")
         coldmail.kill()
+        server.set_rules()  # the kill may have come before the server was asked
         coldmail.run_until_idle()
         (first, *_) = coldmail.events("send")
         (attempt,) = [a for a in coldmail.ctl("sends") if a["attempt"] == 1]
