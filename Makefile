@@ -18,7 +18,7 @@ ROOMS     := core conf lead plan content store mail mailbox flow ops
 CTL_ROOMS := core conf lead content ctl
 PROGRAMS  := coldmail coldmailctl fake-smtp
 
-PKGS      := libcurl libssl libcjson libsystemd sqlite3 gmime-3.0 glib-2.0 libmicrohttpd libidn2 libcares
+PKGS      := libcurl libssl libcjson libsystemd sqlite3 gmime-3.0 glib-2.0 libmicrohttpd libidn2 libcares zlib
 IS_CLANG  := $(shell $(CC) --version 2>/dev/null | grep -c clang)
 
 # Asked once, and not before the packages are there.
@@ -112,6 +112,8 @@ $(BUILD)/gen/%.inc: config/%.tsv
 $(BUILD)/obj/mail/classify.o $(BUILD)/test/obj/mail/classify.o: $(BUILD)/gen/reply_classes.inc
 $(BUILD)/obj/conf/preset.o $(BUILD)/test/obj/conf/preset.o: $(BUILD)/gen/mailbox_presets.inc
 $(BUILD)/obj/plan/zone.o $(BUILD)/test/obj/plan/zone.o: $(BUILD)/gen/zones.inc
+$(BUILD)/obj/lead/columns.o $(BUILD)/test/obj/lead/columns.o: $(BUILD)/gen/lead_columns.inc
+$(BUILD)/tests/unit/lead_files: $(BUILD)/gen/lead_columns.inc
 
 # ---- test programs ------------------------------------------------------------------------------
 # The same programs with fail-points compiled in: what tests/crash kills.
@@ -208,7 +210,7 @@ install: all ## programs, man pages, unit; DESTDIR, PREFIX (/usr/local), SYSCONF
 	install -m 644 systemd/coldmail.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/coldmail.conf
 	install -D -m 644 -t $(share)/doc/coldmail README.md NEWS LICENSE docs/unsubscribe.md
 	install -D -m 644 -t $(share)/coldmail config/reply_classes.tsv config/mailbox_presets.tsv \
-		config/zones.tsv
+		config/zones.tsv config/lead_columns.tsv
 	install -D -m 644 -t $(share)/coldmail/examples config/coldmail.conf config/minimal.conf
 	tar -C config -c --exclude=demo/run demo | tar -C $(share)/coldmail/examples -x --no-same-owner
 	[ -e $(DESTDIR)$(SYSCONFDIR)/coldmail.conf ] || \

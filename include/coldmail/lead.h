@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
@@ -175,6 +176,18 @@ struct lead_record {
 			      then vars is empty */
 	struct lead_var *vars;
 	size_t n_vars;
+	const char
+		*left_out; /* JSON: a field that lies too deep to be one of vars; NULL: none does */
+	const char *raw; /* CSV: the text it was taken from; NULL: it is longer than any record */
+	size_t n_raw;
+};
+
+/* Where the bytes of a file come from. */
+struct lead_source {
+	/* Up to N bytes into BUF. 0: there are no more; -1: *RET_WHY (not owned) says why not. */
+	ssize_t (*read)(void *arg, char *buf, size_t n, const char **ret_why);
+	void *arg;
+	void (*done)(void *arg); /* NULL, or what ends it, called once, also after a failure */
 };
 
 struct lead_reader;
@@ -182,19 +195,43 @@ struct lead_reader;
 /* "Company Name (short)" -> "company_name_short": the name of a column with this heading, as a
  * template can write it; owned by the caller. NULL: nothing of it can be in a name. */
 char *lead_column_name(const char *heading);
+/* Which of LEAD_COLUMNS, or "email", a column of this name is in other programs' files and other
+ * languages (config/lead_columns.tsv); NULL: none that is known. *RET_RANK: less is surer. */
+const char *lead_column_guess(const char *name, int *ret_rank);
 
-/* Reads CSV (RFC 4180: quoted fields, doubled quotes, newlines in quotes; a UTF-8 BOM is dropped;
- * blank lines are skipped) from memory. The first record names the columns by lead_column_name()
- * (column_N where that has none); which of them holds the address is the caller's matter. CM_EINVAL: no usable header (*RET_WHY, owned by the
- * caller: "LINE: what, and what was expected"). DATA is borrowed until lead_reader_free(). */
+/* Reads CSV (RFC 4180: quoted fields, doubled quotes, newlines in quotes; "," ";" tab or "|" between
+ * fields; blank lines are skipped) or JSON (an object a line, or an array of objects), in UTF-8 or
+ * UTF-16, with or without a byte order mark, or in Windows-1252, also compressed by gzip.
+ * CSV: the first record names the columns by lead_column_name() (column_N where that has none).
+ * JSON: each record has names of its own, made in the same way; of an object within an object those of
+ * both ("company_city"), of one within a list with its number ("emails_1_email"). Which of them holds the
+ * address is the caller's matter. CM_EINVAL: no usable beginning (*RET_WHY, owned by the caller: "LINE:
+ * what, and what was expected"). SOURCE is the reader's, and ended by it. */
+int lead_reader_open(const struct lead_source *source, struct lead_reader **ret, char **ret_why)
+	__attribute__((warn_unused_result));
+/* The same of a file in memory. DATA is borrowed until lead_reader_free(). */
 int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
 	__attribute__((warn_unused_result));
 /* The next record, borrowed until the next call; NULL at the end. A bad record (wrong number of
- * fields, not UTF-8, a quote that never ends, NUL bytes, a field over 64 KB) is returned with its
- * error, and reading goes on at the next line. */
+ * fields, text in no encoding, a quote that never ends, NUL bytes, a field over 64 KB, a record over
+ * 1 MB, no JSON object) is returned with its error, and reading goes on at the next line. */
 const struct lead_record *lead_reader_next(struct lead_reader *r);
-/* Bytes consumed so far: for a progress bar. */
+/* After the last record: NULL, or why the file could not be read to its end (a read error, gzip data
+ * that is damaged or cut off). A record that may have been cut off is not given. */
+const char *lead_reader_trouble(const struct lead_reader *r);
+/* Bytes of text consumed so far. */
 size_t lead_reader_offset(const struct lead_reader *r);
+/* CSV: its columns, by name and as the file heads them. JSON has none. */
 int64_t lead_reader_header_line(const struct lead_reader *r);
 const char *const *lead_reader_columns(const struct lead_reader *r, size_t *ret_n);
+const char *const *lead_reader_headings(const struct lead_reader *r);
+/* What kind of file it is, as far as it has been read. */
+struct lead_about {
+	bool is_json, is_gzip;
+	char separator; /* of CSV */
+	const char *encoding;
+	int64_t recoded_line; /* the first that is no UTF-8, and was read as ENCODING; 0: none */
+	const char *recoded; /* what was read there */
+};
+void lead_reader_about(const struct lead_reader *r, struct lead_about *ret);
 void lead_reader_free(struct lead_reader *r); /* NULL is accepted */

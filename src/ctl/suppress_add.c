@@ -278,43 +278,46 @@ static cJSON *entry_of(const struct lead_record *rec, const char *pattern)
 	return o;
 }
 
-/* RAW has other fields than the first line says. Where the pattern comes first, it is known all the same,
+/* REC has other fields than the first line says. Where the pattern comes first, it is known all the same,
  * and nobody is to be written to because of a comma. */
-static int import_ragged(
-	struct import *im, const struct lead_record *rec, const char *raw, size_t n, int column)
+static int import_ragged(struct import *im, const struct lead_record *rec, int column)
 {
-	if (column) {
+	if (column || !rec->raw) {
 		import_problem(im, rec->line, "", rec->error);
 		return 0;
 	}
-	char *line = xstrndup(raw, n);
+	char *line = xstrndup(rec->raw, rec->n_raw);
 	int status = import_line(im, line, rec->line);
 
 	free(line);
 	return status;
 }
 
-static int import_csv(
-	struct import *im, struct lead_reader *reader, const struct str *data, int column)
+static int import_csv(struct import *im, struct lead_reader *reader, int column)
 {
 	const struct lead_record *rec;
-	size_t n, start = lead_reader_offset(reader);
+	size_t n;
 	const char *name = lead_reader_columns(reader, &n)[column];
 	int status = 0;
 
-	for (; !status && (rec = lead_reader_next(reader)); start = lead_reader_offset(reader)) {
+	while (!status && (rec = lead_reader_next(reader))) {
 		const char *pattern = "";
 
 		for (size_t k = 0; k < rec->n_vars; k++)
 			if (str_eq(rec->vars[k].name, name))
 				pattern = rec->vars[k].value;
 		if (rec->error)
-			status = import_ragged(im, rec, data->p + start,
-				lead_reader_offset(reader) - start, column);
+			status = import_ragged(im, rec, column);
 		else if (*pattern != '#')
 			status = import_entry(im, entry_of(rec, pattern), rec->line);
 	}
-	return status;
+	const char *trouble = lead_reader_trouble(reader);
+	if (!status)
+		status = send_batch(im);
+	if (status || !trouble)
+		return status;
+	ctl_error("%s: %s", im->file, trouble); /* what is missing is somebody, too */
+	return CM_EXIT_NO;
 }
 
 /* CSV, if its first line names a column of patterns. */
@@ -329,7 +332,7 @@ static int import_data(struct import *im, const struct str *data)
 		const char *const *columns = lead_reader_columns(reader, &n);
 
 		column = pattern_column(columns, n);
-		status = column < 0 ? 0 : import_csv(im, reader, data, column);
+		status = column < 0 ? 0 : import_csv(im, reader, column);
 	}
 	free(why);
 	if (column < 0)

@@ -1,38 +1,19 @@
 /*
- * The reader of leads files: CSV as RFC 4180 has it and as people's programs write it. One bad
- * record is one error with its line; the records around it are read.
- * Runs on: any. Called by the import, a slice at a time. The file may hold any bytes; memory and
- * time stay in proportion to it. Never judges a value: that is lead_address_canonical()'s, lead_get()'s.
+ * CSV as RFC 4180 has it and as people's programs write it, with commas, semicolons, tabs or bars
+ * between fields. One bad record is one error with its line; the records around it are read.
+ * Runs on: any. Called by reader.c. The file may hold any bytes; a record is looked for in the window
+ * that input.c keeps. Never judges a value: that is lead_address_canonical()'s, lead_get()'s.
  */
-#include "coldmail/lead.h"
+#include "lead_private.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "coldmail/err.h"
-#include "coldmail/mem.h"
-#include "coldmail/str.h"
+#define FIELD_MAX   LEAD_FIELD_MAX
+#define COLUMNS_MAX LEAD_COLUMNS_MAX
 
-#define FIELD_MAX   ((size_t)64 * 1024)
-#define COLUMNS_MAX 500
-
-struct lead_reader {
-	const char *data; /* borrowed: from the caller, until lead_reader_free() */
-	size_t n, at;
-	int64_t line; /* the line that starts at `at` */
-	int64_t header_line;
-
-	char *columns[COLUMNS_MAX]; /* owned */
-	size_t n_columns;
-
-	struct str text; /* the fields of the record in hand, each with a NUL */
-	size_t starts[COLUMNS_MAX + 1]; /* where they begin there; one more than there are */
-	size_t n_fields; /* may be more than are kept */
-
-	struct lead_record record; /* what the caller sees */
-	struct lead_var vars[COLUMNS_MAX];
-	char *error; /* owned; what record.error points to */
-};
+static const char too_long[] =
+	"a record of more than 1 MB, expected at most 1 MB: is a closing quote "
+	"missing?";
 
 /* Where a scan stands inside the data. */
 struct cursor {
@@ -56,9 +37,9 @@ static void skip_line_end(struct cursor *c)
 	c->line++;
 }
 
-static void skip_blanks(struct cursor *c)
+static void skip_blanks(const struct lead_reader *r, struct cursor *c)
 {
-	while (c->p < c->end && (*c->p == ' ' || *c->p == '\t'))
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\t') && *c->p != r->separator)
 		c->p++;
 }
 
@@ -67,7 +48,8 @@ static void skip_blank_lines(struct cursor *c)
 	for (;;) {
 		struct cursor ahead = *c;
 
-		skip_blanks(&ahead);
+		while (ahead.p < ahead.end && (*ahead.p == ' ' || *ahead.p == '\t'))
+			ahead.p++;
 		if (ahead.p < ahead.end && !is_line_end(*ahead.p))
 			return;
 		skip_line_end(&ahead);
@@ -77,20 +59,15 @@ static void skip_blank_lines(struct cursor *c)
 	}
 }
 
-static void skip_line(struct cursor *c)
+static struct cursor cursor_at(const struct lead_reader *r)
 {
-	while (c->p < c->end && !is_line_end(*c->p))
-		c->p++;
-	skip_line_end(c);
+	return (struct cursor){ r->data + r->at, r->data + r->n, r->line };
 }
 
-static int64_t count_lines(const char *p, size_t n)
+static void move_to(struct lead_reader *r, const struct cursor *c)
 {
-	int64_t lines = 0;
-
-	for (size_t i = 0; i < n; i++)
-		lines += p[i] == '\n' || (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n'));
-	return lines;
+	r->at = (size_t)(c->p - r->data);
+	r->line = c->line;
 }
 
 /* What stands between quotes, from behind the first to behind the last. */
@@ -110,7 +87,7 @@ static const char *read_quoted(struct lead_reader *r, struct cursor *c)
 				       : "a quoted value of more than 64 KB, expected at most "
 					 "64 KB: is its closing quote missing?";
 		size_t n = (size_t)(quote - c->p);
-		c->line += count_lines(c->p, n);
+		c->line += lead_count_lines(c->p, n);
 		str_add(&r->text, c->p, n);
 		c->p = quote + 1;
 		if (c->p == c->end || *c->p != '"')
@@ -120,23 +97,40 @@ static const char *read_quoted(struct lead_reader *r, struct cursor *c)
 	}
 }
 
+#define BEHIND(what)                                                                               \
+	"text behind a closing quote, expected " what                                              \
+	" or the end of the line: inside of a quoted value a quote is written twice"
+
+static const char *behind_quote(char separator)
+{
+	switch (separator) {
+	case ',':
+		return BEHIND("a comma");
+	case ';':
+		return BEHIND("a semicolon");
+	case '\t':
+		return BEHIND("a tab");
+	default:
+		return BEHIND("a separator");
+	}
+}
+
 static const char *read_field(struct lead_reader *r, struct cursor *c)
 {
-	skip_blanks(c);
+	skip_blanks(r, c);
 	if (c->p < c->end && *c->p == '"') {
 		c->p++;
 		const char *why = read_quoted(r, c);
 		if (why)
 			return why;
-		skip_blanks(c);
-		if (c->p < c->end && *c->p != ',' && !is_line_end(*c->p))
-			return "text behind a closing quote, expected a comma or the end of the "
-			       "line: inside of a quoted value a quote is written twice";
+		skip_blanks(r, c);
+		if (c->p < c->end && *c->p != r->separator && !is_line_end(*c->p))
+			return behind_quote(r->separator);
 		return NULL;
 	}
 	const char *start = c->p;
 
-	while (c->p < c->end && *c->p != ',' && !is_line_end(*c->p))
+	while (c->p < c->end && *c->p != r->separator && !is_line_end(*c->p))
 		c->p++;
 	if ((size_t)(c->p - start) > FIELD_MAX)
 		return "a value of more than 64 KB, expected at most 64 KB: shorten it, or take it "
@@ -183,7 +177,9 @@ static const char *read_fields(struct lead_reader *r, struct cursor *c)
 		if (why)
 			return why;
 		end_field(r, start);
-		if (c->p == c->end || *c->p != ',')
+		if ((size_t)(c->p - (r->data + r->at)) > LEAD_RECORD_MAX)
+			return too_long;
+		if (c->p == c->end || *c->p != r->separator)
 			return NULL;
 		c->p++;
 	}
@@ -216,67 +212,87 @@ static size_t find_nul(const struct lead_reader *r)
 	return r->n_fields - 1;
 }
 
-/* The next record's fields into r->text. NULL, or why they cannot be used (owned by the caller); then
- * reading goes on with the next line. */
-static char *read_record(struct lead_reader *r)
+/* The next record's fields into r->text. *RET_WHY: NULL, or why they cannot be used (owned by the
+ * caller); then reading goes on with the next line. false: it is cut off where the file could not be read
+ * any further. */
+static bool read_record(struct lead_reader *r, char **ret_why)
 {
-	struct cursor c = { r->data + r->at, r->data + r->n, r->line };
-	struct cursor retry = c;
+	struct cursor c = cursor_at(r);
 	const char *why = read_fields(r, &c);
 	size_t i = r->n_fields;
 
+	if (r->trouble && (why || c.p == c.end))
+		return false;
+	if (!why && c.p == c.end && !r->is_last)
+		why = too_long;
 	if (why) {
-		c = retry;
-		skip_line(&c);
+		lead_input_skip_line(r);
 	} else {
-		if (memchr(retry.p, '\0', (size_t)(c.p - retry.p))) {
+		if (memchr(r->data + r->at, '\0', (size_t)(c.p - (r->data + r->at)))) {
 			i = find_nul(r);
 			why = "a NUL byte, expected text: take it out, or save the file as CSV in "
 			      "UTF-8";
 		}
 		skip_line_end(&c);
+		move_to(r, &c);
 	}
-	r->at = (size_t)(c.p - r->data);
-	r->line = c.line;
 	if (!why)
-		return NULL;
-	char *name = spoken_of(r, i), *ret = xasprintf("%s: %s", name, why);
+		return true;
+	char *name = spoken_of(r, i);
+	*ret_why = why == too_long ? xstrdup(why) : xasprintf("%s: %s", name, why);
 	free(name);
-	return ret;
+	return true;
 }
 
 static bool skip_to_record(struct lead_reader *r)
 {
-	struct cursor c = { r->data + r->at, r->data + r->n, r->line };
-
-	skip_blank_lines(&c);
-	r->at = (size_t)(c.p - r->data);
-	r->line = c.line;
+	do {
+		lead_input_fill(r);
+		struct cursor c = cursor_at(r);
+		skip_blank_lines(&c);
+		move_to(r, &c);
+	} while (r->at == r->n && !r->is_last);
+	lead_input_fill(r); /* a record of any length that is allowed is in memory now */
 	return r->at < r->n;
 }
 
-/* ---- the header ------------------------------------------------------------------------------- */
-
-char *lead_column_name(const char *s)
+/* Makes UTF-8 of the fields in hand. false: field *RET_BAD cannot be. */
+static bool make_fit(struct lead_reader *r, size_t *ret_bad)
 {
-	struct str name = STR_INIT;
-	bool is_gap = false;
+	size_t kept = r->n_fields < COLUMNS_MAX ? r->n_fields : COLUMNS_MAX, i, n;
+	struct str out = STR_INIT;
 
-	for (; *s; s++) {
-		bool is_word = (unsigned char)*s >= 0x80 || *s == '_' || (*s >= '0' && *s <= '9') ||
-			       (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z');
+	for (i = 0; i < kept; i++) {
+		const char *value = field(r, i, &n);
 
-		if (is_word && is_gap && name.len)
-			str_addc(&name, '_');
-		if (is_word)
-			str_addc(&name, *s);
-		is_gap = !is_word;
+		if (!lead_text_is_fit(r, value, n))
+			break;
 	}
-	if (!name.len)
-		return NULL;
-	str_lower(name.p);
-	return str_take(&name);
+	if (i == kept)
+		return true;
+	for (i = 0; i < kept; i++) {
+		const char *value = field(r, i, &n);
+		size_t start = out.len;
+
+		if (str_is_utf8(value, n))
+			str_add(&out, value, n);
+		else if (!lead_text_recode(r, value, n, &out))
+			break;
+		str_addc(&out, '\0');
+		r->starts[i] = start; /* field() of the next one still needs its own end */
+		if (i + 1 < kept)
+			continue;
+		r->starts[kept] = out.len;
+		str_done(&r->text);
+		r->text = out;
+		return true;
+	}
+	str_done(&out);
+	*ret_bad = i;
+	return false;
 }
+
+/* ---- the header ------------------------------------------------------------------------------- */
 
 /* A column without a name can be spoken of all the same. */
 static char *column_name(const char *heading, size_t i)
@@ -301,13 +317,6 @@ static char *why_no_name(const struct lead_reader *r, size_t i)
 	const char *raw = field(r, i, &n), *why;
 	char *address = NULL;
 
-	if (!str_is_utf8(raw, n))
-		return xasprintf(
-			"field %zu: not UTF-8 text, expected a file saved as CSV in UTF-8", i + 1);
-	if (r->n_fields == 1 && strpbrk(raw, ";\t"))
-		return xasprintf("columns separated by %s, expected commas: save the file as CSV "
-				 "with commas",
-			strchr(raw, ';') ? "';'" : "tabs");
 	if (lead_address_canonical(raw, &address, &why))
 		return NULL;
 	free(address);
@@ -322,9 +331,12 @@ static char *name_columns(struct lead_reader *r)
 	if (r->n_fields > COLUMNS_MAX)
 		return xasprintf("%zu columns, expected at most %d: leave some out", r->n_fields,
 			COLUMNS_MAX);
+	size_t bad, n;
+	if (!make_fit(r, &bad))
+		return xasprintf("field %zu: not UTF-8 text, expected a file saved as CSV in UTF-8",
+			bad + 1);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		char *why = why_no_name(r, i);
-		size_t n;
 
 		if (why)
 			return why;
@@ -338,80 +350,134 @@ static char *name_columns(struct lead_reader *r)
 			free(name);
 			return why;
 		}
+		r->headings[r->n_columns] = xstrdup(field(r, i, &n));
 		r->columns[r->n_columns++] = name;
 	}
 	return NULL;
 }
 
-static char *read_header(struct lead_reader *r)
+/* Separators in the record at C, outside of quotes. */
+static size_t count_separators(struct cursor c, char separator)
 {
-	if (r->n >= 2 && (!memcmp(r->data, "\xFF\xFE", 2) || !memcmp(r->data, "\xFE\xFF", 2)))
-		return xstrdup("UTF-16 text, expected a file saved as CSV in UTF-8");
-	if (r->n >= 3 && !memcmp(r->data, "\xEF\xBB\xBF", 3))
-		r->at = 3;
+	bool is_quoted = false;
+	size_t n = 0;
+
+	for (; c.p < c.end && (is_quoted || !is_line_end(*c.p)); c.p++) {
+		if (*c.p == '"')
+			is_quoted = !is_quoted;
+		else if (!is_quoted && *c.p == separator)
+			n++;
+	}
+	return n;
+}
+
+/* What stands most often between the names of columns; the comma where that decides nothing. */
+static char find_separator(const struct lead_reader *r)
+{
+	static const char known[] = ",;\t|";
+	char best = ',';
+	size_t n_best = 0;
+
+	for (const char *p = known; *p; p++) {
+		size_t n = count_separators(cursor_at(r), *p);
+
+		if (n > n_best) {
+			n_best = n;
+			best = *p;
+		}
+	}
+	return best;
+}
+
+/* A first line "sep=;" is a word of Excel's to itself. */
+static bool take_separator(struct lead_reader *r)
+{
+	struct cursor c = cursor_at(r);
+
+	if (c.end - c.p < 6 || strncasecmp(c.p, "sep=", 4) != 0 || !is_line_end(c.p[5]))
+		return false;
+	r->separator = c.p[4];
+	c.p += 5;
+	skip_line_end(&c);
+	move_to(r, &c);
+	return true;
+}
+
+char *lead_csv_begin(struct lead_reader *r)
+{
+	char *why = NULL;
+
+	skip_to_record(r);
+	bool is_said = take_separator(r);
 	if (!skip_to_record(r))
 		return xstrdup("an empty file, expected a first line that names the columns, such "
 			       "as email,first_name");
-	r->header_line = r->line;
-	char *why = read_record(r);
+	if (!is_said)
+		r->separator = find_separator(r);
+	r->header_line = r->record.line = r->line;
+	if (!read_record(r, &why))
+		why = xstrdup(r->trouble);
 	return why ? why : name_columns(r);
-}
-
-int lead_reader_new(const char *data, size_t n, struct lead_reader **ret, char **ret_why)
-{
-	struct lead_reader *r = xcalloc(1, sizeof *r);
-
-	r->data = data;
-	r->n = n;
-	r->line = r->header_line = 1;
-	char *why = read_header(r);
-
-	if (why) {
-		*ret_why = xasprintf("%lld: %s", (long long)r->header_line, why);
-		free(why);
-		lead_reader_free(r);
-		return CM_EINVAL;
-	}
-	*ret = r;
-	return 0;
 }
 
 /* ---- records ---------------------------------------------------------------------------------- */
 
 /* What is wrong with the fields in hand: NULL, or an error owned by the caller. */
-static char *check_fields(const struct lead_reader *r)
+static char *check_fields(struct lead_reader *r)
 {
+	const char *separator = r->separator == ','    ? "comma"
+				: r->separator == ';'  ? "semicolon"
+				: r->separator == '\t' ? "tab"
+						       : "separator";
+	size_t bad;
+
 	if (r->n_fields < r->n_columns)
 		return xasprintf(
 			"%zu field%s, expected %zu as in the first line: those from %.100s "
-			"on are missing, and an empty one needs its comma, too",
+			"on are missing, and an empty one needs its %s, too",
 			r->n_fields, str_plural((int64_t)r->n_fields), r->n_columns,
-			r->columns[r->n_fields]);
+			r->columns[r->n_fields], separator);
 	if (r->n_fields > r->n_columns)
 		return xasprintf("%zu fields, expected %zu as in the first line, the last being "
-				 "%.100s: a value with a comma in it is put in double quotes",
-			r->n_fields, r->n_columns, r->columns[r->n_columns - 1]);
-	for (size_t i = 0; i < r->n_fields; i++) {
-		size_t n;
-		const char *value = field(r, i, &n);
-
-		if (!str_is_utf8(value, n))
-			return xasprintf("field %.100s: not UTF-8 text, expected a file saved as "
-					 "CSV in UTF-8",
-				r->columns[i]);
-	}
-	return NULL;
+				 "%.100s: a value with a %s in it is put in double quotes",
+			r->n_fields, r->n_columns, r->columns[r->n_columns - 1], separator);
+	return make_fit(r, &bad) ? NULL : lead_text_unfit(r, r->columns[bad]);
 }
 
-const struct lead_record *lead_reader_next(struct lead_reader *r)
+/* What spreadsheets write of rows in which nothing stands. */
+static bool is_blank(const struct lead_reader *r)
 {
-	if (!skip_to_record(r))
-		return NULL;
+	return r->n_columns > 1 && r->n_fields == r->n_columns &&
+	       r->starts[r->n_fields] == r->n_fields;
+}
+
+/* The text that the record in hand, which began so far into the file, was taken from. */
+static void keep_raw(struct lead_reader *r, size_t began)
+{
+	size_t dropped = lead_input_dropped(r);
+
+	if (began < dropped)
+		return; /* it was longer than any record */
+	r->record.raw = r->data + (began - dropped);
+	r->record.n_raw = r->at - (began - dropped);
+}
+
+const struct lead_record *lead_csv_next(struct lead_reader *r)
+{
+	char *why;
+
+	do {
+		if (!skip_to_record(r))
+			return NULL;
+		size_t began = lead_reader_offset(r);
+		r->record = (struct lead_record){ .line = r->line };
+		why = NULL;
+		if (!read_record(r, &why))
+			return NULL;
+		keep_raw(r, began);
+	} while (!why && is_blank(r));
 	free(r->error);
-	r->record = (struct lead_record){ .line = r->line };
-	r->error = read_record(r);
-	if (!r->error)
-		r->error = check_fields(r);
+	r->error = why ? why : check_fields(r);
 	r->record.error = r->error;
 	if (r->error)
 		return &r->record;
@@ -420,31 +486,4 @@ const struct lead_record *lead_reader_next(struct lead_reader *r)
 	r->record.vars = r->vars;
 	r->record.n_vars = r->n_columns;
 	return &r->record;
-}
-
-size_t lead_reader_offset(const struct lead_reader *r)
-{
-	return r->at;
-}
-
-int64_t lead_reader_header_line(const struct lead_reader *r)
-{
-	return r->header_line;
-}
-
-const char *const *lead_reader_columns(const struct lead_reader *r, size_t *ret_n)
-{
-	*ret_n = r->n_columns;
-	return (const char *const *)r->columns;
-}
-
-void lead_reader_free(struct lead_reader *r)
-{
-	if (!r)
-		return;
-	for (size_t i = 0; i < r->n_columns; i++)
-		free(r->columns[i]);
-	str_done(&r->text);
-	free(r->error);
-	free(r);
 }

@@ -78,13 +78,42 @@ static const struct {
 		"2!field note: a quote that is opened and never closed, expected another one at "
 		"the end of the value\n3:b@x.com|1\n4:c@x.com|2\n" },
 	{ "email,note\na@x.com,\"open\nb@x.com,\"x\"\nc@x.com,2\n",
-		"2!field note: text behind a closing quote, expected a comma or the end of the "
+		"2!field note: text behind a closing quote, expected a comma or the end of "
+		"the "
 		"line: inside of a quoted value a quote is written "
 		"twice\n3:b@x.com|x\n4:c@x.com|2\n" },
 	{ "email,note\na@x.com,\"x\" y\nb@x.com,1\n",
-		"2!field note: text behind a closing quote, expected a comma or the end of the "
+		"2!field note: text behind a closing quote, expected a comma or the end of "
+		"the "
 		"line: inside of a quoted value a quote is written twice\n3:b@x.com|1\n" },
-	{ "email,note\na@x.com,K\xF6ln\nb@x.com,1\n",
+	/* separators */
+	{ "E-Mail;Name, first;Note\na@x.com;Ada;1,5, 2,5\nb@x.com;\"x;y\";\n",
+		"2:a@x.com|Ada|1,5, 2,5\n3:b@x.com|x;y|\n" },
+	{ "email\tname\t note \na@x.com\tAda, B\t\nb@x.com\t\t2\n",
+		"2:a@x.com|Ada, B|\n3:b@x.com||2\n" },
+	{ "email|name\na@x.com|A;B,C\n", "2:a@x.com|A;B,C\n" },
+	{ "sep=;\r\nemail,1;name\r\na@x.com;Ada\r\n", "3:a@x.com|Ada\n" },
+	{ "email,\"a;b;c\"\na@x.com,1\n", "2:a@x.com|1\n" },
+	{ "email;name\n;\n ; \na@x.com;Ada\n\"\";\n", "4:a@x.com|Ada\n" },
+	/* text in other encodings */
+	{ "email,note\na@x.com,K\xF6ln\nb@x.com,1\n", "2:a@x.com|K\u00f6ln\n3:b@x.com|1\n" },
+	{ "email,note\na@x.com,\x80 5 \x96 \x93"
+	  "a\x94\n",
+		"2:a@x.com|\u20ac 5 \u2013 \u201ca\u201d\n" },
+	{ "email,n\xF6te\na@x.com,\xDF\n", "2:a@x.com|\u00df\n" },
+	{ "email,note\na@x.com,K\xF6ln Z\xFCrich\nb@x.com,K\u00f6ln\n",
+		"2:a@x.com|K\u00f6ln Z\u00fcrich\n3:b@x.com|K\u00f6ln\n" },
+	{ "email,note\na@x.com,K\xF6ln\xFC\nb@x.com,\x81\nc@x.com,1\n",
+		"2:a@x.com|K\u00f6ln\u00fc\n"
+		"3!field note: neither UTF-8 nor Windows-1252 text, expected a file saved as "
+		"CSV in UTF-8\n4:c@x.com|1\n" },
+	{ "email,note\na@x.com,K\u00f6ln, Z\u00fcrich\nb@x.com,K\xF6ln\nc@x.com,\u00e4\u00f6\n",
+		"2!3 fields, expected 2 as in the first line, the last being note: a value with a "
+		"comma in it is put in double quotes\n"
+		"3!field note: not UTF-8 text, expected a file saved as CSV in UTF-8\n"
+		"4:c@x.com|\u00e4\u00f6\n" },
+	{ "\xEF\xBB\xBF"
+	  "email,note\na@x.com,K\xF6ln\nb@x.com,1\n",
 		"2!field note: not UTF-8 text, expected a file saved as CSV in UTF-8\n"
 		"3:b@x.com|1\n" },
 	/* files without a usable header */
@@ -96,23 +125,20 @@ static const struct {
 	{ "a@x.com,Ada\n",
 		"header: 1: field 1: an address, expected a first line that names the columns: put "
 		"one there, such as email,first_name" },
-	{ "email;name\n",
-		"header: 1: columns separated by ';', expected commas: save the file as CSV with "
-		"commas" },
-	{ "email\tname\n",
-		"header: 1: columns separated by tabs, expected commas: save the file as CSV with "
-		"commas" },
 	{ "\nemail,Name,name\n",
 		"header: 2: two columns named name, expected each name once: rename one, or leave "
 		"it out" },
 	{ "email,\"name\n",
 		"header: 1: field 2: a quote that is opened and never closed, expected another one "
 		"at the end of the value" },
-	{ "email,n\xF6te\n",
-		"header: 1: field 2: not UTF-8 text, expected a file saved as CSV in UTF-8" },
-	{ "\xFF\xFE"
-	  "e",
-		"header: 1: UTF-16 text, expected a file saved as CSV in UTF-8" },
+	{ "email,n\u00f6te \u00e4,x\xF6\n",
+		"header: 1: field 3: not UTF-8 text, expected a file saved as CSV in UTF-8" },
+	{ "PK\3\4 and so on",
+		"header: 1: an Excel workbook or a zip archive, expected a file saved "
+		"as CSV in UTF-8" },
+	{ "\xD0\xCF\x11\xE0 and so on",
+		"header: 1: an old Excel workbook, expected a file saved as CSV in UTF-8" },
+	{ "%PDF-1.7", "header: 1: a PDF document, expected a file saved as CSV in UTF-8" },
 };
 
 START_TEST(reads)
