@@ -291,6 +291,7 @@ struct store_req {
 		struct {
 			struct store_import_row *rows;
 			size_t n;
+			bool dry_run; /* only what would become of them */
 		} import;
 		struct { /* CLAIM: the next leads of one campaign for one pump become in_flight */
 			const char *campaign;

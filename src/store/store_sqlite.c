@@ -97,6 +97,8 @@ static size_t sqlite_lane_of(const void *be, const struct store_req *r)
 static bool is_dry_run(const struct store_req *r)
 {
 	switch ((int)r->op) {
+	case STORE_IMPORT:
+		return r->u.import.dry_run;
 	case STORE_LEAD_ACT:
 		return r->u.act.dry_run;
 	case STORE_SUPPRESS_ADD:
@@ -180,10 +182,18 @@ static void pass_fail_points(struct store_req **reqs, size_t n, bool is_after)
 		fail_point(is_after ? ops[reqs[i]->op].after : ops[reqs[i]->op].before);
 }
 
+/* What is to be undone anyway need not be done without a savepoint first. */
+static bool has_dry_run(struct store_req **reqs, size_t n)
+{
+	while (n && !is_dry_run(reqs[n - 1]))
+		n--;
+	return n;
+}
+
 static void run_all(struct store_db *db, bool is_writer, struct store_req **reqs, size_t n)
 {
 	store_db_run(db, is_writer ? STORE_SQL_BEGIN_WRITE : STORE_SQL_BEGIN_READ);
-	if (!db->err && !run_together(db, reqs, n))
+	if (!db->err && (has_dry_run(reqs, n) || !run_together(db, reqs, n)))
 		for (size_t i = 0; i < n && !db->is_broken; i++)
 			run_apart(db, reqs[i]);
 	if (db->err)

@@ -76,6 +76,44 @@ START_TEST(import_sees_its_own_rows)
 }
 END_TEST
 
+START_TEST(import_as_a_dry_run_answers_and_stores_nothing)
+{
+	struct lead_var city[] = { { "city", "Bonn" } };
+	struct store_req *r = rig_new(STORE_IMPORT), *real = rig_new(STORE_IMPORT);
+
+	rig_import("known@x.com", "founders");
+	rig_ok(rig_suppress("quiet.com"));
+	r->u.import.n = 5;
+	r->u.import.dry_run = true;
+	r->u.import.rows = mem_arena_get(&r->arena, 5 * sizeof *r->u.import.rows);
+	r->u.import.rows[0] = rig_row(r, "bob@x.com", "founders");
+	r->u.import.rows[1] = rig_row(r, "bob@x.com", "founders");
+	r->u.import.rows[2] = rig_row(r, "known@x.com", "founders");
+	r->u.import.rows[2].vars = city;
+	r->u.import.rows[2].n_vars = 1;
+	r->u.import.rows[3] = rig_row(r, "a@quiet.com", "founders");
+	r->u.import.rows[4] = rig_row(r, "known@x.com", "other");
+	/* beside one that is meant, in one group */
+	real->u.import.n = 1;
+	real->u.import.rows = mem_arena_get(&real->arena, sizeof *real->u.import.rows);
+	real->u.import.rows[0] = rig_row(real, "eve@x.com", "founders");
+	rig_send(r, &r);
+	rig_send(real, &real);
+	rig_wait();
+	rig_ok(r);
+	rig_ok(real);
+	ck_assert_int_eq(r->u.import.rows[0].result, STORE_ROW_ADDED);
+	ck_assert_int_eq(r->u.import.rows[1].result, STORE_ROW_DUPLICATE);
+	ck_assert_int_eq(r->u.import.rows[2].result, STORE_ROW_UPDATED);
+	ck_assert_int_eq(r->u.import.rows[3].result, STORE_ROW_SUPPRESSED);
+	ck_assert_int_eq(r->u.import.rows[4].result, STORE_ROW_DUPLICATE);
+	ck_assert_int_eq(real->u.import.rows[0].result, STORE_ROW_ADDED);
+	ck_assert_int_eq(rig.backend->count("leads", "1"), 2);
+	ck_assert_int_eq(rig_tally("founders", LEAD_QUEUED, LEAD_REASON_NONE), 2);
+	ck_assert_int_eq(rig_get("known@x.com")->u.get.lead.n_vars, 0);
+}
+END_TEST
+
 START_TEST(import_without_campaign_waits_for_one)
 {
 	ck_assert_int_eq(rig_import("bob@x.com", "").result, STORE_ROW_ADDED);
@@ -669,6 +707,7 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, import_adds_and_keeps_every_field);
 	tcase_add_test(t, import_twice_changes_nothing);
 	tcase_add_test(t, import_sees_its_own_rows);
+	tcase_add_test(t, import_as_a_dry_run_answers_and_stores_nothing);
 	tcase_add_test(t, import_without_campaign_waits_for_one);
 	tcase_add_test(t, import_never_unsuppresses);
 	tcase_add_test(t, import_moves_who_has_not_begun);
