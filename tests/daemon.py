@@ -258,7 +258,7 @@ class Coldmail:
     def control(self):
         return Control(self.socket)
 
-    def import_leads(self, rows, name="founders", status=0):
+    def import_leads(self, rows, name="founders", status=0, options=()):
         """ROWS: dicts, or addresses. The answer of `leads import`."""
         rows = [{"email": row} if isinstance(row, str) else row for row in rows]
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -267,7 +267,7 @@ class Coldmail:
             writer = csv.DictWriter(out, columns)
             writer.writeheader()
             writer.writerows(rows)
-        return self.ctl("leads", "import", str(file), "--campaign", name, status=status)
+        return self.ctl("leads", "import", str(file), "--campaign", name, *options, status=status)
 
     def wait_for(self, query, value, seconds=20):
         """Until a count in the store is VALUE."""

@@ -80,18 +80,109 @@ extern const char *const ctl_known_columns[], *const ctl_own_columns[];
 
 /* ---- columns.c: what becomes of the columns of a file of leads --------------------------------- */
 
-struct ctl_columns {
-	char **names; /* owned, n: the field that each is; NULL: none, it is not imported */
-	size_t n;
-	bool is_export; /* the file is one that `leads export` wrote */
+struct lead_reader;
+struct lead_record;
+
+enum ctl_column_how {
+	CTL_COLUMN_AS_IS, /* under its own name, which may be one with a meaning */
+	CTL_COLUMN_GUESSED, /* other programs and languages call that field so */
+	CTL_COLUMN_MAPPED, /* --map */
+	CTL_COLUMN_LEFT_OUT, /* an export's own */
 };
 
-/* As the file's first line, at LINE, and every --map have it. 0, or the exit status after having said what is
+struct ctl_column {
+	char *name, *heading; /* owned; HEADING as the file has it */
+	char *field; /* owned: what it is imported as; NULL: it is not */
+	enum ctl_column_how how;
+	int rank; /* less is surer */
+	int known; /* which of ctl_known_columns the field is; -1: none */
+};
+
+struct map;
+
+struct ctl_columns {
+	const char *file; /* borrowed: its name */
+	int64_t line; /* of what names them */
+	bool is_json, is_export; /* is_export: one that `leads export` wrote */
+	struct ctl_column *v; /* owned */
+	size_t n, cap, n_shown;
+	struct map *maps; /* owned: every --map */
+	size_t n_maps;
+	size_t *of_record; /* owned: JSON; which of v each field of the last record is */
+	size_t n_of_record, cap_of_record;
+};
+
+/* As the file's first line and every --map have it. 0, or the exit status after having said what is
  * wrong. */
-int ctl_columns_init(const struct ctl *c, const char *file, int64_t line,
-	const char *const *columns, size_t n, struct ctl_columns *ret)
+int ctl_columns_init(const struct ctl *c, const char *file, const struct lead_reader *reader,
+	struct ctl_columns *ret) __attribute__((warn_unused_result));
+/* Is one of those that were seen so far the address? 0, or the exit status after having said that not. */
+int ctl_columns_check(const struct ctl_columns *cols) __attribute__((warn_unused_result));
+/* What each field of REC is imported as; NULL: it is not. NULL, or why nobody can know (owned by the
+ * caller). */
+char *ctl_columns_of(struct ctl_columns *cols, const struct lead_record *rec, const char **names)
 	__attribute__((warn_unused_result));
+/* Prints what was guessed, or all, of what was not printed before. */
+void ctl_columns_show(struct ctl_columns *cols, bool all);
+cJSON *ctl_columns_json(const struct ctl_columns *cols); /* [{column, field, how}] */
+/* Behind the last record: says which --map there was nothing for. */
+void ctl_columns_end(const struct ctl_columns *cols);
 void ctl_columns_done(struct ctl_columns *cols);
+
+/* ---- tally.c: what became of the rows of an import ------------------------------------------------ */
+
+#define CTL_RESULTS(X)                                                                             \
+	X(ADDED, "added")                                                                          \
+	X(UPDATED, "updated")                                                                      \
+	X(DUPLICATE, "duplicate")                                                                  \
+	X(SUPPRESSED, "suppressed")                                                                \
+	X(CONTACTED, "contacted")                                                                  \
+	X(INVALID, "invalid")
+enum ctl_result {
+#define X(name, text) CTL_RESULT_##name,
+	CTL_RESULTS(X)
+#undef X
+		CTL_N_RESULTS
+};
+
+struct ctl_tally {
+	const struct ctl *c; /* borrowed */
+	const char *file; /* borrowed */
+	int64_t counts[CTL_N_RESULTS], n_rows;
+	int64_t n_known; /* rows that are in the store already, as they are */
+	int64_t n_problems, n_shown;
+	cJSON *problems; /* owned: [{file, line, result, text}] since the last flush */
+	struct str json; /* those of before, for --json */
+	struct ctl_seen *seen; /* owned: with --dry-run, the addresses that were to be stored */
+};
+
+void ctl_tally_init(struct ctl_tally *t, const struct ctl *c, const char *file);
+/* A row of the answer to a batch. CONTENT: a hash of what was in it. */
+void ctl_tally_add(struct ctl_tally *t, const cJSON *row, uint64_t content);
+/* A row that was not asked about. */
+void ctl_tally_invalid(struct ctl_tally *t, int64_t line, const char *why);
+/* All rows up to here are told of: prints their problems, in the order of the file. */
+void ctl_tally_flush(struct ctl_tally *t);
+void ctl_tally_print(const struct ctl_tally *t);
+void ctl_tally_json(struct ctl_tally *t, cJSON *o); /* adds it to O */
+void ctl_tally_done(struct ctl_tally *t);
+
+uint64_t ctl_hash(const char *text);
+
+/* ---- source.c: the file that leads are read from ------------------------------------------------- */
+
+struct lead_source;
+
+struct ctl_source {
+	int fd;
+	int64_t size; /* of a file; 0: nobody knows (a pipe) */
+	int64_t n_read;
+};
+
+/* FILE ("-": standard input). 0 or the exit status, after having said what is wrong. */
+int ctl_source_open(const char *file, struct ctl_source *ret) __attribute__((warn_unused_result));
+/* RET borrows SOURCE, and closes it in the end. */
+void ctl_source_reads(struct ctl_source *source, struct lead_source *ret);
 
 /* ---- client.c: asking -------------------------------------------------------------------------- */
 

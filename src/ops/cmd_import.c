@@ -69,7 +69,7 @@ static void on_import(struct store_req *r)
 {
 	struct ops_call *c = ops_call_find(r->id);
 
-	if (!r->err)
+	if (!r->err && !r->u.import.dry_run)
 		flow_poke();
 	if (!c || ops_fail_err(c, r->err, r->why))
 		return;
@@ -95,8 +95,6 @@ static void read_rows(struct ops_call *c, struct store_req *r, const cJSON *list
 		if (!ops_import_row(&r->arena, flow_conf(), ops_text(c, "campaign"), row,
 			    clock_wall_ms(), out, &why)) {
 			add_result(rows_of(c), out->line, NULL, "invalid", why);
-		} else if (c->dry_run) {
-			add_result(rows_of(c), out->line, out->email, "valid", NULL);
 		} else {
 			store_person(out->email, person);
 			out->person = mem_arena_dup(&r->arena, person);
@@ -126,6 +124,7 @@ static void leads_import(struct ops_call *c)
 		return;
 	}
 	struct store_req *r = store_req_new(STORE_IMPORT, on_import, c->id, NULL);
+	r->u.import.dry_run = c->dry_run;
 	read_rows(c, r, list);
 	store_send(r); /* also when no row is in order: it is the store that ends requests */
 }
