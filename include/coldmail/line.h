@@ -1,8 +1,7 @@
 /*
  * Line connections: one text-protocol connection (SMTP now, IMAP later) on the loop. libcurl does
  * DNS, TCP, TLS, greeting, EHLO and login asynchronously with CURLOPT_CONNECT_ONLY; from there this
- * file moves the bytes with curl_easy_send/recv. It knows lines, not what they mean: of a server's
- * words only the one that proves a login.
+ * file moves the bytes with curl_easy_send/recv. It knows lines, not what they mean.
  * Runs on: loop. Never blocks, never retries. Together with core/http.c the only user of CURLM.
  */
 #pragma once
@@ -23,7 +22,7 @@ struct line_conf {
 	bool plain; /* smtp:// without TLS: mails, and a login, can be read on the way */
 	const char *ca_pem; /* the only CAs that are trusted, as PEM; NULL: the system's */
 	const char *helo; /* name for EHLO */
-	const char *user; /* NULL: no login. With one, there is no connection without it */
+	const char *user; /* NULL: no login. With one, GREETING has to prove it (on_open) */
 	const char *password; /* for PLAIN or LOGIN (RFC 4954), NULL with a bearer */
 	const char *bearer; /* an access token, for XOAUTH2 */
 	int64_t connect_timeout_ms; /* from its turn (line_open()) until on_open; RFC 5321 4.5.3.2
@@ -39,7 +38,8 @@ void line_conf_done(struct line_conf *c);
 /* All are called in a later turn than the call that caused them, never from inside a line_*()
  * call. Inside any of them the callee may call line_close(). */
 struct line_events {
-	/* Connected and, with a user, logged in. GREETING holds every line the server sent so far
+	/* Connected. With a user it is logged in if GREETING says so: libcurl goes on without a
+	 * login where none is offered. GREETING holds every line the server sent so far
 	 * (the greeting, the replies to EHLO, STARTTLS, EHLO again, AUTH), without line ends, one
 	 * per element. */
 	void (*on_open)(void *arg, const char *const *greeting, size_t n);
@@ -50,7 +50,7 @@ struct line_events {
 	void (*on_flushed)(void *arg);
 	/* The end, once: ERR is why (CM_ECLOSED: the peer closed; CM_ECONN, CM_ETIMEDOUT, CM_EPROTO;
 	 * CM_ETLS: no TLS, or a certificate that proves nothing; CM_EAUTH: the login was refused, or
-	 * the server offered none). DETAIL is libcurl's or the system's text for people, and before on_open also the last
+	 * none that is offered is known). DETAIL is libcurl's or the system's text for people, and before on_open also the last
 	 * line of the server (GREETING as above; it may be a 4xx or 5xx greeting). Lines received
 	 * before the end were delivered before it. The struct line is gone afterwards; during the
 	 * call line_sent() may still be asked. */

@@ -45,8 +45,6 @@ struct line {
 	int64_t connect_ms;
 	enum line_phase phase;
 	void *tls; /* borrowed: from easy; NULL: none yet */
-	const char *mechanisms; /* static: what it may log in by; NULL: it need not */
-	bool is_logged_in;
 	bool expect; /* line_expect() */
 	bool held; /* counted in loop_hold() */
 	bool flushed; /* on_flushed is due when nothing is left to send */
@@ -327,12 +325,6 @@ void line_expect(struct line *l, bool waiting)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-/* What a server says to a login that succeeded (RFC 4954 6), and to nothing else. */
-static bool proves_login(const char *text)
-{
-	return str_starts(text, "235");
-}
-
 /* libcurl gives every line of the server's here until it is done. Of too many the last is kept: it
  * is the one that decides. */
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
@@ -346,8 +338,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	if (l->n_greeting == LINE_GREETING_MAX)
 		free(l->greeting[--l->n_greeting]);
 	mem_grow(l->greeting, l->cap_greeting, l->n_greeting + 1);
-	char *text = l->greeting[l->n_greeting++] = xstrndup(p, len);
-	l->is_logged_in = l->is_logged_in || proves_login(text);
+	l->greeting[l->n_greeting++] = xstrndup(p, len);
 	l->tls = line_curl_tls(l->easy);
 	return n;
 }
@@ -366,23 +357,12 @@ static void on_timer(void *arg)
 	end(l, CM_ETIMEDOUT, text);
 }
 
-/* The server's last word was that it is there, or that it does not take this login. */
-static const char *login_trouble(struct line *l)
-{
-	const char *last = l->n_greeting ? l->greeting[l->n_greeting - 1] : "";
-
-	if (*last != '2')
-		return "the server refused the login";
-	snprintf(l->error, sizeof l->error, "the server offers no login by %s", l->mechanisms);
-	return l->error;
-}
-
 static void connect_failed(struct line *l, CURLcode res)
 {
 	const char *text;
 	int err = line_result(res, l->error, &text);
 
-	end(l, err, err == CM_EAUTH ? login_trouble(l) : text);
+	end(l, err, text);
 }
 
 static void opened(struct line *l)
@@ -392,11 +372,6 @@ static void opened(struct line *l)
 	curl_easy_getinfo(l->easy, CURLINFO_ACTIVESOCKET, &fd);
 	if (fd == CURL_SOCKET_BAD) {
 		end(l, CM_ECLOSED, "connection closed by the server after its greeting");
-		return;
-	}
-	if (l->mechanisms && !l->is_logged_in) {
-		/* libcurl goes on without a login where none is offered. */
-		end(l, CM_EAUTH, login_trouble(l));
 		return;
 	}
 	l->phase = LINE_OPEN;
@@ -453,8 +428,6 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	l->arg = arg;
 	l->line_max = conf->line_max ? conf->line_max : LINE_MAX_DEFAULT;
 	l->connect_ms = conf->connect_timeout_ms;
-	if (conf->user)
-		l->mechanisms = conf->bearer ? "XOAUTH2" : "PLAIN or LOGIN";
 	ev_init(&l->io, on_io);
 	l->io.data = l;
 	loop_timer_init(&l->timer, on_timer, l);

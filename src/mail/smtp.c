@@ -112,6 +112,19 @@ static void read_refused_token(const struct mail_reply *r, char *ret, size_t n)
 	g_free(bytes);
 }
 
+/* The server's last word was that it is there, or that it does not take this login. */
+static void say_login_trouble(
+	const struct mail_smtp *s, const struct mail_hello *hello, char *ret, size_t n)
+{
+	if (hello->last.code == 334)
+		read_refused_token(&hello->last, ret, n);
+	else if (hello->last.code / 100 == 2)
+		snprintf(ret, n, "the server offers no login by %s",
+			s->conf.bearer ? "XOAUTH2" : "PLAIN or LOGIN");
+	else
+		snprintf(ret, n, "the server refused the login");
+}
+
 /* No dialogue came about: the server's own words, if it said any, and where it said them. */
 static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, int err,
 	const char *detail, bool was_reached)
@@ -128,8 +141,8 @@ static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, 
 	} else {
 		v.err = err;
 		snprintf(v.text, sizeof v.text, "%s", detail);
-		if (err == CM_EAUTH && hello->last.code == 334)
-			read_refused_token(&hello->last, v.text, sizeof v.text);
+		if (err == CM_EAUTH)
+			say_login_trouble(s, hello, v.text, sizeof v.text);
 	}
 	mail_smtp_finish(s, &v);
 }
@@ -147,16 +160,36 @@ static struct mail_hello read_hello(
 	return hello;
 }
 
+/* libcurl calls it a success, too, when the server refused EHLO, when it said any 2xx at all, or when
+ * there was no login: what the server said decides. false: it has failed. */
+static bool is_ready(struct mail_smtp *s, const struct mail_hello *hello)
+{
+	const struct mail_reply *last = &hello->last;
+	const int n = (int)str_utf8_cut(last->text, last->len, 400);
+	char why[sizeof s->verdict.text] = "no answer to EHLO";
+
+	if (hello->is_open && (hello->is_logged_in || !s->conf.user))
+		return true;
+	if (hello->is_open) {
+		connect_failed(s, hello, CM_EAUTH, "", true);
+		return false;
+	}
+	if (last->code)
+		snprintf(why, sizeof why, "the server said %d %.*s, expected %d", last->code, n,
+			last->text, hello->stage == MAIL_STAGE_GREET ? 220 : 250);
+	else if (last->is_done)
+		snprintf(why, sizeof why, "not an SMTP reply: %.*s", n, last->text);
+	connect_failed(s, hello, CM_EPROTO, why, true);
+	return false;
+}
+
 static void on_open(void *arg, const char *const *greeting, size_t n)
 {
 	struct mail_smtp *s = arg;
 	const struct mail_hello hello = read_hello(s, greeting, n);
 
-	/* libcurl calls it a success, too, when the server refused EHLO. */
-	if (!hello.is_open) {
-		connect_failed(s, &hello, CM_EPROTO, "no answer to EHLO", true);
+	if (!is_ready(s, &hello))
 		return;
-	}
 	s->connected_at_ms = clock_boot_ms();
 	s->offers = hello.offers;
 	if (s->has_mail)

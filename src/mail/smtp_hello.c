@@ -17,11 +17,26 @@ static enum mail_stage stage_of(enum asked q)
 	return q == GREETING ? MAIL_STAGE_GREET : q == AUTH ? MAIL_STAGE_AUTH : MAIL_STAGE_EHLO;
 }
 
-/* What libcurl asks when Q was answered with CODE. */
-static enum asked next(enum asked q, int code, bool *starttls)
+/* The code that says yes to Q (RFC 5321 4.3.2, RFC 3207 4, RFC 4954 6). libcurl takes any 2xx for
+ * one, and goes on; we do not. */
+static bool is_yes(enum asked q, int code)
 {
-	const bool yes = code / 100 == 2;
+	switch (q) {
+	case GREETING:
+	case STARTTLS:
+		return code == 220;
+	case EHLO:
+	case HELO:
+		return code == 250;
+	case AUTH:
+		break;
+	}
+	return code == 235;
+}
 
+/* What libcurl asks when Q was answered, YES or no. */
+static enum asked next(enum asked q, bool yes, bool *starttls)
+{
 	switch (q) {
 	case GREETING:
 		return yes ? EHLO : GREETING;
@@ -67,12 +82,13 @@ static void read_offer(const char *line, struct mail_offers *ret)
 static enum asked answered(struct mail_hello *h, enum asked q, const struct mail_offers *offers,
 	struct mail_hello_way *way)
 {
-	const bool yes = h->last.code / 100 == 2;
-	const enum asked then = next(q, h->last.code, &way->starttls);
+	const bool yes = is_yes(q, h->last.code);
+	const enum asked then = next(q, yes, &way->starttls);
 
 	if (q != AUTH)
 		h->offers = q == EHLO && yes ? *offers : (struct mail_offers){ 0 };
 	h->is_open = yes && then == AUTH;
+	h->is_logged_in = yes && q == AUTH;
 	h->stage = stage_of(yes && (then != AUTH || way->login) ? then : q);
 	return then;
 }
@@ -93,8 +109,12 @@ void mail_hello_read(
 		if (got == MAIL_REPLY_MORE)
 			continue;
 		ret->last = r;
-		if (got == MAIL_REPLY_GARBAGE)
+		/* From a strange yes on we do not know what is answered. */
+		if (got == MAIL_REPLY_GARBAGE || (r.code / 100 == 2 && !is_yes(q, r.code))) {
+			ret->is_open = ret->is_logged_in = false;
+			ret->stage = stage_of(q);
 			return;
+		}
 		q = answered(ret, q, &offers, &way);
 		offers = (struct mail_offers){ 0 };
 	}

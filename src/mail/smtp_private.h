@@ -53,6 +53,7 @@ struct mail_hello {
 	struct mail_reply last; /* the last complete reply; code 0: none */
 	enum mail_stage stage; /* where the last word was, or was still to be, said */
 	bool is_open; /* EHLO or HELO was accepted, and so was what came after it */
+	bool is_logged_in; /* 235, in answer to AUTH */
 	struct mail_offers offers;
 };
 

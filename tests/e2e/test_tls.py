@@ -96,11 +96,17 @@ HANDSHAKE = [
     case("dropped", rules=["on tls do drop"], stage=("ehlo", "greet"), err=CLOSED),
     case("silent", rules=["on tls do silence"], stage=HELLO, err=TIMED_OUT),
 ]
+NO_AUTH = ["--auth-optional", "--auth-when", "clear"]
 NO_LOGIN = [
     case("none_offered", server=["--auth-when", "clear"], stage="auth", err=AUTH,
          text="the server offers no login by PLAIN or LOGIN"),
     case("none_we_know", server=["--caps", "AUTH=CRAM-MD5"], stage="auth", err=AUTH,
          text="the server offers no login by PLAIN or LOGIN"),
+    # A server that lets everybody in, but does not say so to us.
+    case("a_yes_too_early", server=NO_AUTH, rules=["on connect do reply 235 2.7.0 hello"],
+         stage="greet", err=PROTOCOL, text="235 hello, expected 220"),
+    case("a_yes_to_ehlo", server=NO_AUTH, rules=["on ehlo do reply 235 2.7.0 hello\\nSTARTTLS"],
+         stage="ehlo", err=PROTOCOL, text="235 hello STARTTLS, expected 250"),
     case("wrong_password", login=["--user", "ali", "--password", "wrong"], stage="auth", code=535),
     case("wrong_token", login=["--user", "ali", "--bearer", "wrong"], stage="auth", err=AUTH,
          text="the server refused the token"),

@@ -69,13 +69,22 @@ START_TEST(ways)
 		const char *lines[12];
 		int code;
 		enum mail_stage stage;
-		bool is_open;
+		bool is_open, is_logged_in;
 	} cases[] = {
 		{ LOGIN, { "220 x", "250 y" }, 250, MAIL_STAGE_AUTH, true },
 		{ LOGIN, { "220 x", "250 y", "334 " }, 334, MAIL_STAGE_AUTH, false },
-		{ LOGIN, { "220 x", "250 y", "334 ", "235 ok" }, 235, MAIL_STAGE_AUTH, true },
+		{ LOGIN, { "220 x", "250 y", "334 ", "235 ok" }, 235, MAIL_STAGE_AUTH, true, true },
 		{ LOGIN, { "220 x", "250 y", "334 a", "334 b", "235 ok" }, 235, MAIL_STAGE_AUTH,
-			true },
+			true, true },
+		{ LOGIN, { "220 x", "250 y", "334 ", "250 ok" }, 250, MAIL_STAGE_AUTH },
+		{ LOGIN, { "220 x", "250 y", "334 ", "235 ok", "535 no" }, 535, MAIL_STAGE_AUTH },
+		/* A yes that nobody asked for, and what comes behind it. */
+		{ LOGIN, { "235 x", "250 y" }, 235, MAIL_STAGE_GREET },
+		{ LOGIN, { "220 x", "235 y" }, 235, MAIL_STAGE_EHLO },
+		{ LOGIN, { "220-x", "235 y", "250 z" }, 0, MAIL_STAGE_GREET },
+		{ LOGIN, { "220 x", "250-y", "235 z" }, 0, MAIL_STAGE_EHLO },
+		{ LOGIN, { "250 x", "250 y", "334 ", "235 z" }, 250, MAIL_STAGE_GREET },
+		{ TLS | LOGIN, { "220 x", "250 y", "235 z", "250 y" }, 235, MAIL_STAGE_EHLO },
 		{ LOGIN, { "220 x", "250 y", "334 ", "535-5.7.8 no", "535 5.7.8 no" }, 535,
 			MAIL_STAGE_AUTH, false },
 		{ LOGIN, { "220 x", "502 y", "250 z" }, 250, MAIL_STAGE_AUTH, true },
@@ -106,8 +115,10 @@ START_TEST(ways)
 			n++;
 		mail_hello_read(cases[i].lines, n, way, &h);
 		ck_assert_msg(h.last.code == cases[i].code && h.stage == cases[i].stage &&
-				      h.is_open == cases[i].is_open,
-			"case %zu: %d %s %d", i, h.last.code, mail_stage_name(h.stage), h.is_open);
+				      h.is_open == cases[i].is_open &&
+				      h.is_logged_in == cases[i].is_logged_in,
+			"case %zu: %d %s %d %d", i, h.last.code, mail_stage_name(h.stage),
+			h.is_open, h.is_logged_in);
 	}
 }
 END_TEST
