@@ -80,6 +80,10 @@ static const struct {
 			  "password" },
 	{ .code = 530, .advice = "the server wants a login: user and password_file" },
 	{ .err = CM_EAUTH,
+		.text = ", but by ",
+		.advice = "coldmail logs in by PLAIN or LOGIN with a password_file, by XOAUTH2 "
+			  "with oauth" },
+	{ .err = CM_EAUTH,
 		.text = "offers no login",
 		.advice = "is %p its port for submission (587, or 465 with smtps://)? A relay that "
 			  "asks for no login wants no user" },

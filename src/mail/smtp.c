@@ -112,15 +112,21 @@ static void read_refused_token(const struct mail_reply *r, char *ret, size_t n)
 	g_free(bytes);
 }
 
-/* The server's last word was that it is there, or that it does not take this login. */
+/* No login came about, and no reply with a code of its own says why. */
 static void say_login_trouble(
 	const struct mail_smtp *s, const struct mail_hello *hello, char *ret, size_t n)
 {
-	if (hello->last.code == 334)
-		read_refused_token(&hello->last, ret, n);
-	else if (hello->last.code / 100 == 2)
-		snprintf(ret, n, "the server offers no login by %s",
-			s->conf.bearer ? "XOAUTH2" : "PLAIN or LOGIN");
+	const char *ours = s->conf.bearer ? "XOAUTH2" : "PLAIN or LOGIN";
+	const struct mail_reply *last = &hello->last;
+
+	if (!hello->has_tried)
+		snprintf(ret, n, "the server offers no login by %s%s%s", ours,
+			*hello->offers.auth ? ", but by " : "", hello->offers.auth);
+	else if (last->code == 334 && s->conf.bearer)
+		read_refused_token(last, ret, n);
+	else if (last->code)
+		snprintf(ret, n, "the server answered the login with %d %.*s, expected 235",
+			last->code, (int)str_utf8_cut(last->text, last->len, 400), last->text);
 	else
 		snprintf(ret, n, "the server refused the login");
 }

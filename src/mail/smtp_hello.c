@@ -6,6 +6,8 @@
  */
 #include "smtp_private.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -67,7 +69,7 @@ static const char *offer(const char *line, const char *keyword)
 
 static void read_offer(const char *line, struct mail_offers *ret)
 {
-	const char *size = offer(line, "SIZE");
+	const char *size = offer(line, "SIZE"), *auth = offer(line, "AUTH");
 	int64_t n;
 
 	ret->pipelining |= offer(line, "PIPELINING") != NULL;
@@ -76,6 +78,12 @@ static void read_offer(const char *line, struct mail_offers *ret)
 	ret->size |= size != NULL;
 	if (size && str_to_i64(size, &n) && n > 0)
 		ret->size_max = n;
+	if (auth && !*ret->auth) {
+		char *shown = str_printable(auth, strlen(auth), sizeof ret->auth - 4);
+
+		snprintf(ret->auth, sizeof ret->auth, "%s", shown);
+		free(shown);
+	}
 }
 
 /* Q was answered; returns the next question. Offers count when the reply is a yes. */
@@ -89,6 +97,7 @@ static enum asked answered(struct mail_hello *h, enum asked q, const struct mail
 		h->offers = q == EHLO && yes ? *offers : (struct mail_offers){ 0 };
 	h->is_open = yes && then == AUTH;
 	h->is_logged_in = yes && q == AUTH;
+	h->has_tried = q == AUTH;
 	h->stage = stage_of(yes && (then != AUTH || way->login) ? then : q);
 	return then;
 }

@@ -46,6 +46,7 @@ struct mail_offers {
 	bool dsn; /* RFC 3461 */
 	bool size; /* RFC 1870 */
 	int64_t size_max; /* bytes of the largest mail it takes; 0: it does not say */
+	char auth[64]; /* RFC 4954: how one may log in, printable; "": not at all */
 };
 
 /* What a server said until it was ready. */
@@ -54,6 +55,7 @@ struct mail_hello {
 	enum mail_stage stage; /* where the last word was, or was still to be, said */
 	bool is_open; /* EHLO or HELO was accepted, and so was what came after it */
 	bool is_logged_in; /* 235, in answer to AUTH */
+	bool has_tried; /* AUTH was answered, whatever with */
 	struct mail_offers offers;
 };
 

@@ -245,6 +245,12 @@ START_TEST(remedies)
 				.err = CM_EAUTH,
 				.text = "the server offers no login by PLAIN or LOGIN" },
 			"587" },
+		{ "smtp://relay.example:587",
+			{ .stage = MAIL_STAGE_AUTH,
+				.err = CM_EAUTH,
+				.text = "the server offers no login by PLAIN or LOGIN, but by "
+					"XOAUTH2" },
+			"with oauth" },
 		{ "smtp://relay.example:25", { .stage = MAIL_STAGE_CONNECT, .err = CM_ETIMEDOUT },
 			PORT_2525 },
 		{ "smtps://relay.example:465", { .stage = MAIL_STAGE_CONNECT, .err = CM_ETIMEDOUT },
