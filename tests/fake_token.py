@@ -1,7 +1,8 @@
 """A token server on loopback (RFC 6749): answers what the test queued, the last answer again and again.
-An answer is (status, JSON or bytes, headers)."""
+An answer is (status, JSON or bytes, headers); with CERT (certs.py) it speaks TLS."""
 import http.server
 import json
+import ssl
 import threading
 import urllib.parse
 
@@ -15,7 +16,7 @@ def refusal(error, status=400, **more):
 
 
 class FakeToken:
-    def __init__(self, *answers):
+    def __init__(self, *answers, cert=None):
         self.answers = list(answers)
         self.forms, self.agents = [], []  # what was asked, and by whom
         owner = self
@@ -46,7 +47,14 @@ class FakeToken:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/token"
+        scheme, host = "http", "127.0.0.1"
+        if cert:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert.cert, cert.key)
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False)
+            scheme, host = "https", "localhost"
+        self.url = f"{scheme}://{host}:{self.server.server_port}/token"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
     def __enter__(self):

@@ -99,12 +99,13 @@ struct mail_verdict {
 	char message_id[128]; /* another Message-ID that the server gave the mail, from the same
 	                         250, with its angle brackets; "" */
 	int err; /* enum cm_err when no reply decided it: CM_ETIMEDOUT, CM_ECLOSED, … */
+	bool at_token_server; /* it is the token server's, or about the way to it */
 	int64_t delay_ms[3]; /* connect (0 on reuse) / envelope and body / dot to reply */
 };
 
 /* V for people: what was said, and behind it what somebody can do about it, where that is known. URL
- * is the server's. The caller owns it. */
-char *mail_explain(const struct mail_verdict *v, const char *url)
+ * is the server's, TOKEN_URL the token server's ("": the login is not by token). The caller owns it. */
+char *mail_explain(const struct mail_verdict *v, const char *url, const char *token_url)
 	__attribute__((warn_unused_result));
 
 /* ---- OAuth 2.0 ------------------------------------------------------------------------------- */

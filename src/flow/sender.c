@@ -169,7 +169,8 @@ static bool has_link_of_use(const struct flow_sender *s)
 void flow_sender_fault(struct flow_sender *s, enum mailbox_fault f, const struct mail_verdict *v)
 {
 	const struct conf_mailbox *cm = conf_find_mailbox(flow.plan->conf, s->address);
-	char *said = mail_explain(v, cm ? cm->smtp : ""), *why = NULL;
+	char *said = mail_explain(v, cm ? cm->smtp : "", cm ? cm->oauth.token_url : "");
+	char *why = NULL;
 
 	if (v->outcome == MAIL_OUTCOME_UNCERTAIN && s->n_uncertain > 1)
 		why = xasprintf("%d mails in a row are uncertain: %s", s->n_uncertain, said);

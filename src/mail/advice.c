@@ -26,12 +26,13 @@ static const struct {
 	const char *text; /* somewhere in the message */
 	const char *scheme;
 	const char *ports; /* one of these, with blanks around */
-	const char *advice; /* %h: the host, %p: the port, as configured */
+	bool at_token_server; /* said there */
+	const char *advice; /* %h: the host, %p: the port, as configured; %k: by which key */
 } rows[] = {
 	/* ---- certificates and TLS */
 	{ .err = CM_ETLS,
 		.text = "target host name",
-		.advice = "expected a certificate for '%h', the name in smtp = ...: is it the "
+		.advice = "expected a certificate for '%h', the name in %k = ...: is it the "
 			  "server's own?" },
 	{ .err = CM_ETLS,
 		.text = "certificate has expired",
@@ -90,6 +91,9 @@ static const struct {
 
 	/* ---- the way there */
 	{ .err = CM_ETIMEDOUT,
+		.at_token_server = true,
+		.advice = "does this machine reach '%h' at port %p? coldmail uses no proxy" },
+	{ .err = CM_ETIMEDOUT,
 		.at_connect = true,
 		.ports = " 25 465 587 ",
 		.advice =
@@ -98,25 +102,33 @@ static const struct {
 	{ .err = CM_ECONN,
 		.text = "Could not resolve",
 		.advice = "is '%h' spelt right, and does this machine have a resolver?" },
+	{ .err = CM_ECONN,
+		.at_token_server = true,
+		.advice = "does this machine reach '%h' at port %p? coldmail uses no proxy" },
 };
 
 struct server {
-	const char *url;
+	const char *url, *key;
 	char host[256], port[8];
 };
 
-/* URL is as conf has checked it: smtp[s]://HOST:PORT. */
-static struct server split(const char *url)
+/* URL is as conf has checked it: SCHEME://HOST[:PORT][/PATH], and KEY names it. */
+static struct server split(const char *url, const char *key)
 {
-	struct server s = { .url = url };
+	struct server s = { .url = url, .key = key };
 	const char *start = strstr(url, "//"), *colon;
 
 	start = start ? start + 2 : url;
-	colon = strrchr(start, ':');
-	if (!colon)
-		colon = start + strlen(start);
+	const char *end = start + strcspn(start, "/?#");
+
+	colon = memrchr(start, ':', (size_t)(end - start));
+	if (!colon || memchr(colon, ']', (size_t)(end - colon)))
+		colon = end;
 	snprintf(s.host, sizeof s.host, "%.*s", (int)(colon - start), start);
-	snprintf(s.port, sizeof s.port, "%s", *colon ? colon + 1 : "");
+	if (colon < end)
+		snprintf(s.port, sizeof s.port, "%.*s", (int)(end - colon - 1), colon + 1);
+	else if (str_istarts(url, "http"))
+		snprintf(s.port, sizeof s.port, "%s", str_istarts(url, "https") ? "443" : "80");
 	return s;
 }
 
@@ -131,6 +143,7 @@ static bool is_one_of(const char *ports, const char *port)
 static bool fits(size_t i, const struct mail_verdict *v, const struct server *s)
 {
 	return (!rows[i].at_connect || v->stage == MAIL_STAGE_CONNECT) &&
+	       (!rows[i].at_token_server || v->at_token_server) &&
 	       (!rows[i].code || rows[i].code == v->code) &&
 	       (!rows[i].err || rows[i].err == v->err) &&
 	       (!rows[i].host || str_ends(s->host, rows[i].host)) &&
@@ -142,16 +155,18 @@ static bool fits(size_t i, const struct mail_verdict *v, const struct server *s)
 static void fill_in(struct str *out, const char *advice, const struct server *s)
 {
 	for (const char *p = advice; *p; p++) {
-		if (*p == '%')
-			str_adds(out, *++p == 'h' ? s->host : s->port);
-		else
+		if (*p == '%') {
+			p++;
+			str_adds(out, *p == 'h' ? s->host : *p == 'p' ? s->port : s->key);
+		} else
 			str_addc(out, *p);
 	}
 }
 
-char *mail_explain(const struct mail_verdict *v, const char *url)
+char *mail_explain(const struct mail_verdict *v, const char *url, const char *token_url)
 {
-	const struct server s = split(url);
+	const struct server s =
+		v->at_token_server ? split(token_url, "token_url") : split(url, "smtp");
 	struct str out = STR_INIT;
 
 	if (v->code)

@@ -262,7 +262,10 @@ static void on_token(void *arg, const char *token, int err, const char *why)
 {
 	struct mail_smtp *s = arg;
 	struct mail_verdict v = {
-		.outcome = MAIL_OUTCOME_NOT_SENT, .stage = MAIL_STAGE_AUTH, .err = err
+		.outcome = MAIL_OUTCOME_NOT_SENT,
+		.stage = MAIL_STAGE_AUTH,
+		.err = err,
+		.at_token_server = true,
 	};
 
 	s->ask = NULL;

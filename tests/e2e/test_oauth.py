@@ -19,14 +19,15 @@ def secret(folder, name, text):
     return file
 
 
-def oauth_mailbox(folder, smtp, tokens, refresh=REFRESH):
-    section = mailbox(ALI, smtp.port, user=f'"{ALI}"')
+def oauth_mailbox(folder, smtp, tokens, refresh=REFRESH, more="", **keys):
+    section = mailbox(ALI, smtp.port, user=f'"{ALI}"', **keys)
     return section.removesuffix("}\n") + f"""
     oauth {{
         token_url = "{tokens.url}"
         client_id = "coldmail-test"
         client_secret_file = "{secret(folder, "client", SECRET)}"
         refresh_token_file = "{secret(folder, "refresh", refresh)}"
+        {more}
     }}
 }}
 """
@@ -136,6 +137,29 @@ def test_a_token_that_the_mail_server_refuses_is_not_used_again(tmp_path):
         with smtp, coldmail:
             coldmail.fast_forward()
             assert len(smtp.mails()) == 3 and len(tokens.forms) == 2
+
+
+def why_not(folder, smtp, tokens, **keys):
+    """What the first fault of a mailbox is explained with."""
+    with Coldmail(folder, oauth_mailbox(folder, smtp, tokens, **keys), campaign()) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        wait_until(lambda: coldmail.events("mailbox_fault"), what="a fault")
+        assert coldmail.stop() == 0
+        return coldmail.events("mailbox_fault")[0]["why"]
+
+
+@pytest.mark.parametrize("cert, remedy", [
+    ("wrong_name", "expected a certificate for 'localhost', the name in token_url"),
+    ("expired", "'localhost' needs a new certificate"),
+])
+def test_the_token_servers_certificate_is_not_blamed_on_the_mail_server(
+        tmp_path, fake, certs, cert, remedy):
+    smtp = fake(*wants("access-1"))
+    with FakeToken(token("access-1"), cert=getattr(certs, cert)) as tokens:
+        why = why_not(tmp_path, smtp, tokens, more=f'ca_file = "{certs.ca}"')
+    assert "token server" in why and remedy in why
+    assert "smtp =" not in why and "127.0.0.1" not in why
 
 
 def test_no_secret_is_said(tmp_path):

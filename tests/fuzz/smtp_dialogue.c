@@ -135,7 +135,7 @@ static void on_verdict(void *arg, const struct mail_verdict *v)
 
 static void on_end(void *arg, const struct mail_verdict *v)
 {
-	char *said = mail_explain(v, "smtp://relay.example:587");
+	char *said = mail_explain(v, "smtp://relay.example:587", "");
 
 	(void)arg;
 	bug_if(me.has_mail || me.is_ended, "an end out of turn");

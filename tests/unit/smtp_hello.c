@@ -206,6 +206,7 @@ START_TEST(remedies)
 		const char *url;
 		struct mail_verdict v;
 		const char *remedy; /* NULL: none */
+		const char *token_url; /* NULL: none */
 	} cases[] = {
 		{ "smtps://smtp.gmail.com:465",
 			{ .stage = MAIL_STAGE_AUTH,
@@ -286,10 +287,30 @@ START_TEST(remedies)
 			"try smtps://" },
 		{ "smtp://relay.example:587", { .code = 550, .text = "certificate" }, NULL },
 		{ "", { .err = CM_EPROTO, .text = "garbage" }, NULL },
+		/* What is wrong at the token server is not the mail server's. */
+		{ "smtps://relay.example:465",
+			{ .stage = MAIL_STAGE_AUTH,
+				.err = CM_ETLS,
+				.at_token_server = true,
+				.text = "the token server: certificate has expired" },
+			"'tokens.example' needs", "https://tokens.example/a:b" },
+		{ "smtps://relay.example:465",
+			{ .stage = MAIL_STAGE_AUTH,
+				.err = CM_ETLS,
+				.at_token_server = true,
+				.text = "subject name does not match target host name" },
+			"'[::1]', the name in token_url", "https://[::1]?a" },
+		{ "smtps://relay.example:465",
+			{ .stage = MAIL_STAGE_AUTH, .err = CM_ETIMEDOUT, .at_token_server = true },
+			"'tokens.example' at port 443", "https://tokens.example" },
+		{ "smtps://relay.example:465",
+			{ .stage = MAIL_STAGE_AUTH, .err = CM_ECONN, .at_token_server = true },
+			"'127.0.0.1' at port 81", "http://127.0.0.1:81/t" },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		char *said = mail_explain(&cases[i].v, cases[i].url);
+		const char *token_url = cases[i].token_url ? cases[i].token_url : "";
+		char *said = mail_explain(&cases[i].v, cases[i].url, token_url);
 		const char *remedy = strstr(said, " - ");
 
 		ck_assert_msg(strstr(said, cases[i].v.text), "case %zu: %s", i, said);
@@ -305,7 +326,7 @@ START_TEST(told_in_full)
 	const struct mail_verdict v = {
 		.stage = MAIL_STAGE_AUTH, .code = 535, .enhanced = "5.7.8", .text = "Wrong"
 	};
-	char *said = mail_explain(&v, "smtp://relay.example:587");
+	char *said = mail_explain(&v, "smtp://relay.example:587", "");
 
 	ck_assert_str_eq(said, "535 5.7.8 Wrong - check user and password_file; with two factors, "
 			       "providers want an app password");
