@@ -14,6 +14,11 @@
 #define GMAIL                                                                                      \
 	"Gmail takes an app password here, not the account's own: "                                \
 	"https://myaccount.google.com/apppasswords"
+#define TOKEN                                                                                      \
+	"the server does not take this token: user has to be the account that was authorised, "    \
+	"for "                                                                                     \
+	"sending mail over SMTP (Google: scope https://mail.google.com/, Microsoft: scope "        \
+	"https://outlook.office.com/SMTP.Send); then replace refresh_token_file"
 #define M365                                                                                       \
 	"an administrator has to allow SMTP AUTH for this mailbox: "                               \
 	"https://aka.ms/smtp_auth_disabled"
@@ -27,6 +32,7 @@ static const struct {
 	const char *scheme;
 	const char *ports; /* one of these, with blanks around */
 	bool at_token_server; /* said there */
+	bool oauth; /* the login is by token */
 	const char *advice; /* %h: the host, %p: the port, as configured; %k: by which key */
 } rows[] = {
 	/* ---- certificates and TLS */
@@ -60,6 +66,12 @@ static const struct {
 
 	/* ---- logins */
 	{ .code = 454, .advice = "too many logins, or it cannot check them now: later" },
+	{ .text = "SmtpClientAuthentication is disabled", .advice = M365 },
+	{ .code = 535, .oauth = true, .advice = TOKEN },
+	{ .text = "refused the token", .oauth = true, .advice = TOKEN },
+	{ .code = 530,
+		.oauth = true,
+		.advice = "the server wants a login, and offered none by XOAUTH2" },
 	{ .text = "support.google.com/mail/?p=BadCredentials", .advice = GMAIL },
 	{ .text = "support.google.com/mail/?p=InvalidSecondFactor", .advice = GMAIL },
 	{ .code = 535, .host = ".gmail.com", .advice = GMAIL },
@@ -73,7 +85,6 @@ static const struct {
 	{ .code = 535,
 		.host = ".fastmail.com",
 		.advice = "Fastmail takes an app password here, made under Privacy & Security" },
-	{ .text = "SmtpClientAuthentication is disabled", .advice = M365 },
 	{ .text = "Basic authentication is not supported",
 		.advice = "Microsoft takes no password here any more, but a token: oauth" },
 	{ .code = 535,
@@ -140,10 +151,10 @@ static bool is_one_of(const char *ports, const char *port)
 	return strstr(ports, word);
 }
 
-static bool fits(size_t i, const struct mail_verdict *v, const struct server *s)
+static bool fits(size_t i, const struct mail_verdict *v, const struct server *s, bool oauth)
 {
 	return (!rows[i].at_connect || v->stage == MAIL_STAGE_CONNECT) &&
-	       (!rows[i].at_token_server || v->at_token_server) &&
+	       (!rows[i].at_token_server || v->at_token_server) && (!rows[i].oauth || oauth) &&
 	       (!rows[i].code || rows[i].code == v->code) &&
 	       (!rows[i].err || rows[i].err == v->err) &&
 	       (!rows[i].host || str_ends(s->host, rows[i].host)) &&
@@ -175,7 +186,7 @@ char *mail_explain(const struct mail_verdict *v, const char *url, const char *to
 		str_addf(&out, "%s ", v->enhanced);
 	str_adds(&out, v->text);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		if (!fits(i, v, &s))
+		if (!fits(i, v, &s, *token_url))
 			continue;
 		str_adds(&out, " - ");
 		fill_in(&out, rows[i].advice, &s);

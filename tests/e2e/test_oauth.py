@@ -162,6 +162,15 @@ def test_the_token_servers_certificate_is_not_blamed_on_the_mail_server(
     assert "smtp =" not in why and "127.0.0.1" not in why
 
 
+def test_a_token_that_is_refused_with_535_is_no_matter_of_passwords(tmp_path, fake):
+    refused = "535 5.7.3 Authentication unsuccessful [BN6PR0.namprd.prod.outlook.com]"
+    smtp = fake(*wants("access-1"), rules=[f"on auth do reply {refused}"])
+    with FakeToken(token("access-1")) as tokens:
+        why = why_not(tmp_path, smtp, tokens)
+    assert "5.7.3 Authentication unsuccessful" in why and "does not take this token" in why
+    assert "password" not in why
+
+
 def test_no_secret_is_said(tmp_path):
     access = "access-0042-secret"
     with FakeToken(token(access, refresh_token="rotated-0043-secret")) as tokens:
