@@ -1,7 +1,7 @@
 /*
  * HTTP exchanges on the loop: one request, one whole answer, through libcurl. Speaks as coldmail, keeps
  * to the URL it was given and asks once: whether and when again is the caller's.
- * Runs on: loop. Never blocks, never follows a redirect, never retries.
+ * Runs on: loop. Never blocks, never follows a redirect, never uses a proxy, never retries.
  */
 #pragma once
 

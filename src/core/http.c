@@ -1,7 +1,8 @@
 /*
  * HTTP exchanges (coldmail/http.h), with a multi handle of their own.
  * Runs on: loop. Called by mail/oauth.c.
- * Never: follows a redirect (a secret would go where nobody sent it), retries, keeps a body.
+ * Never: follows a redirect or takes a proxy (a secret would go where nobody sent it), retries, keeps a
+ * body.
  */
 #include "coldmail/http.h"
 
@@ -105,6 +106,7 @@ static void set_request(struct http *h, const struct http_request *r)
 	multi_set(easy, CURLOPT_URL, r->url);
 	multi_set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	multi_set(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	multi_set(easy, CURLOPT_PROXY, ""); /* nor one that the environment names */
 	multi_set(easy, CURLOPT_USERAGENT, USER_AGENT);
 	multi_set(easy, CURLOPT_TIMEOUT_MS, (long)(r->timeout_ms ?: HTTP_TIMEOUT_MS));
 	if (h->form)

@@ -7,7 +7,7 @@ import oracle
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
 from fake_smtp import FakeSmtp
 from fake_token import FakeToken, refusal, token
-from support import wait_until
+from support import free_port, wait_until
 
 REFRESH, SECRET = "refresh-4711-secret", "client-0815-secret"
 
@@ -79,6 +79,17 @@ def test_a_rotated_refresh_token_outlives_the_process(tmp_path):
             coldmail.run_until_idle()
             assert tokens.forms[-1]["refresh_token"] == "refresh-2"
             assert len(smtp.mails()) == 5
+
+
+def test_a_proxy_of_the_environment_gets_no_secrets(tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with FakeToken(token("access-1")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.run_until_idle()
+            assert len(smtp.mails()) == 3 and len(tokens.forms) == 1
 
 
 def test_a_refusal_stops_the_mailbox_with_the_remedy_and_without_a_storm(tmp_path):
