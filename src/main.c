@@ -159,12 +159,12 @@ static void load_configuration(void)
 		exit(CM_EXIT_OK);
 	}
 	for (size_t i = 0; app.fast_forward && i < app.conf->n_mailboxes; i++)
-		if (!app.conf->mailboxes[i].is_loopback)
+		if (app.conf->mailboxes[i].far_url)
 			die(CM_EXIT_USAGE,
 				"--fast-forward is refused: %s is not a server on loopback, and "
 				"time that "
 				"jumps would send weeks of mail at once",
-				app.conf->mailboxes[i].smtp);
+				app.conf->mailboxes[i].far_url);
 	if (app.fast_forward && app.conf->verify_mx == CONF_VERIFY_YES &&
 		!app.conf->resolver_is_loopback)
 		die(CM_EXIT_USAGE, "--fast-forward is refused: verify { mx = yes } would ask name "

@@ -95,8 +95,9 @@ struct conf_mailbox {
 	struct conf_file password; /* SECRET */
 	struct conf_oauth oauth;
 	int mails_per_connection;
-	bool is_loopback; /* the server is on this machine: what --fast-forward wants of all */
-	bool is_rehearsal; /* and at a port that no real one has (25, 465, 587) */
+	bool is_loopback; /* the mail server is on this machine */
+	const char *far_url; /* one of its servers that is not; NULL: what --fast-forward wants */
+	bool is_rehearsal; /* on this machine, at a port that no real one has (25, 465, 587) */
 	int daily_limit;
 	int64_t gap_min_ms, gap_max_ms;
 	const char *timezone;

@@ -135,7 +135,8 @@ static void check_oauth(
 			"token_url = %s: expected https://HOST/PATH, or http:// towards this "
 			"machine",
 			conf_shown(l, url));
-	m->is_loopback = m->is_loopback && conf_is_loopback_url(url);
+	if (!m->far_url && reach != CONF_REACH_NONE && !conf_is_loopback_url(url))
+		m->far_url = conf_shown(l, url);
 }
 
 static void check_tls(struct conf_load *l, const struct conf_node *section,
@@ -176,6 +177,7 @@ void conf_check_mailbox(
 		return;
 	m->is_loopback = conf_is_loopback(host);
 	m->is_rehearsal = m->is_loopback && !is_real_port(m->smtp);
+	m->far_url = m->is_loopback ? NULL : m->smtp;
 	check_oauth(l, section, m);
 	check_tls(l, section, m, scheme);
 	conf_preset_check(l, section, m);

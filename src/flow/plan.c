@@ -96,11 +96,11 @@ bool flow_check(const struct conf *c, struct str *ret_problems)
 	for (size_t i = 0; flow.fast_forward && i < c->n_mailboxes; i++) {
 		const struct conf_mailbox *m = &c->mailboxes[i];
 
-		if (!m->is_loopback)
+		if (m->far_url)
 			str_addf(ret_problems,
 				"%s:%d: --fast-forward is under way, and %s is not a server on "
 				"loopback\n",
-				m->file, m->line, m->smtp);
+				m->file, m->line, m->far_url);
 	}
 	if (flow.fast_forward && c->verify_mx == CONF_VERIFY_YES && !c->resolver_is_loopback)
 		str_addf(ret_problems,

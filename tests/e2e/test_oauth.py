@@ -142,6 +142,18 @@ def test_with_time_that_jumps_it_goes_on_when_the_token_server_is_back(tmp_path)
             assert len(smtp.mails()) == 3 and len(tokens.forms) == 3
 
 
+def test_time_that_jumps_is_for_token_servers_on_this_machine_too(tmp_path):
+    far = "https://tokens.example/t"
+    with FakeToken(token("access-1")) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            conf = coldmail.conf.read_text()
+            coldmail.conf.write_text(conf.replace(tokens.url, far))
+            coldmail.spawn("--until-idle", "--fast-forward")
+            assert coldmail.wait() == 64 and tokens.forms == []
+            assert f"refused: {far} is not a server on loopback" in coldmail.tail()
+
+
 def test_a_token_that_the_mail_server_refuses_is_not_used_again(tmp_path):
     with FakeToken(token("revoked"), token("access-1")) as tokens:
         smtp, coldmail = world(tmp_path, tokens)
