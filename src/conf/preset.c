@@ -1,6 +1,7 @@
 /*
  * Presets: what is known of the mail servers people have (config/mailbox_presets.tsv), and what is said
- * of a mailbox that sends more than such a server takes, or than is wise at anybody else's.
+ * of a mailbox that sends more than such a server takes, or than is wise at anybody else's, or that
+ * does not log in there.
  * Runs on: loop. Called by build.c, value.c and check.c. What the file says outranks a preset.
  */
 #include "value_private.h"
@@ -124,6 +125,18 @@ void conf_preset_fill(
 /* coldmail.conf's own defaults: what a mailbox for people is trusted with. */
 #define WISE_A_DAY 25
 
+/* No provider takes mail without. What belongs to a login and has no user is told as an error. */
+static void check_login(
+	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
+{
+	if (*m->preset && !*m->user && !conf_node_find(section, "user") &&
+		!conf_node_find(section, "password_file") && !conf_node_find(section, "oauth"))
+		conf_warning(l, conf_place_of(section, "preset"),
+			"preset = %s without a login, and %s takes no mail without, expected user "
+			"= NAME and password_file = FILE, or oauth { }",
+			m->preset, m->preset);
+}
+
 void conf_preset_check(
 	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
 {
@@ -132,6 +145,7 @@ void conf_preset_check(
 
 	if (m->is_loopback)
 		return; /* a relay of one's own knows its limits itself */
+	check_login(l, section, m);
 	if (find_row(&l->arena, m->preset, MOST, &row) && str_to_i64(row.value, &most) &&
 		m->daily_limit > most)
 		conf_warning(l, conf_place_of(section, "daily_limit"),

@@ -201,7 +201,7 @@ START_TEST(presets_fill_what_the_file_leaves_to_them)
 	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
 		struct conf_problems found;
 		const struct conf *c = NULL;
-		char *text = xasprintf("mailbox \"a@x.com\" { %s }", v[i].keys);
+		char *text = xasprintf("mailbox \"a@x.com\" { user = \"\" %s }", v[i].keys);
 
 		put("c.conf", text);
 		ck_assert_msg(!conf_load("c.conf", &c, &found) && !found.n, "%s", v[i].keys);
@@ -217,8 +217,8 @@ END_TEST
 
 START_TEST(more_than_a_provider_takes_is_said)
 {
-	expect("mailbox \"a@x.com\" { preset = gmail\ndaily_limit = 501\nramp = {} }\n"
-	       "mailbox \"b@x.com\" { preset = fastmail daily_limit = 26 }\n"
+	expect("mailbox \"a@x.com\" { preset = gmail user = \"\"\ndaily_limit = 501\nramp = {} }\n"
+	       "mailbox \"b@x.com\" { preset = fastmail user = \"\" daily_limit = 26 }\n"
 	       "mailbox \"c@x.com\" { smtp = \"smtp://127.0.0.1\" tls = none daily_limit = 1m "
 	       "ramp = {} }\n"
 	       "mailbox \"d@x.com\" { preset = gmial }\n",
@@ -259,6 +259,28 @@ START_TEST(a_list_of_holidays_is_read_to_its_end)
 	c = load(CAMPAIGN("holidays = \"./good.txt\"\n"));
 	ck_assert_uint_eq(c->campaigns[0].n_closed, 0);
 	conf_unref(c);
+}
+END_TEST
+
+#define NO_LOGIN(line, name)                                                                       \
+	"c.conf:" line ": warning: preset = " name " without a login, and " name                   \
+	" takes no mail without, expected user = NAME and password_file = FILE, or oauth { }\n"
+
+START_TEST(a_provider_without_a_login_is_said)
+{
+	expect("mailbox \"a@x.com\" { preset = gmail }\n"
+	       "mailbox \"b@x.com\" { preset = outlook }\n"
+	       "mailbox \"c@x.com\" { preset = fastmail }\n"
+	       "mailbox \"d@x.com\" {\npreset = zoho smtp = \"smtps://smtp.zoho.eu\" }\n"
+	       "mailbox \"e@x.com\" { preset = smtp2go }\n"
+	       "mailbox \"f@x.com\" { preset = gmail smtp = \"smtp://localhost\" }\n"
+	       "mailbox \"g@x.com\" { preset = gmail user = g }\n",
+		NO_LOGIN("1", "gmail") NO_LOGIN("2", "outlook") NO_LOGIN("3", "fastmail")
+			NO_LOGIN("5", "zoho")
+				NO_LOGIN("6", "smtp2go") "c.conf:8: user = g without a password, "
+							 "expected password_file = FILE or "
+							 "oauth { } beside it, or no user where "
+							 "the server asks for no login\n");
 }
 END_TEST
 
@@ -603,8 +625,9 @@ int main(void)
 {
 	const TTest *const tests[] = { names, numbers, calendar,
 		a_list_of_holidays_is_read_to_its_end, a_ceiling_that_nothing_obeys_is_said,
-		presets_fill_what_the_file_leaves_to_them, more_than_a_provider_takes_is_said, http,
-		unsubscribe_urls, stores, mailboxes, campaigns, steps, templates };
+		presets_fill_what_the_file_leaves_to_them, a_provider_without_a_login_is_said,
+		more_than_a_provider_takes_is_said, http, unsubscribe_urls, stores, mailboxes,
+		campaigns, steps, templates };
 
 	return run("conf_keys", tests, sizeof tests / sizeof *tests);
 }
