@@ -4,6 +4,7 @@
  */
 #include "flow_private.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "coldmail/mem.h"
@@ -66,12 +67,32 @@ static struct line_conf line_conf_of(const struct conf_mailbox *m, const char *h
 	};
 }
 
+/* What RFC 5321 4.1.2 calls a Domain, and of more than one label. */
+static bool is_full_name(const char *name)
+{
+	const size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-.");
+
+	return n && !name[n] && *name != '.' && name[n - 1] != '.' && strchr(name, '.') &&
+	       !strstr(name, "..");
+}
+
+/* EHLO wants a fully-qualified name (RFC 5321 4.1.1.1), and servers refuse what has no dot. A machine
+ * without such a name speaks for the mailbox's domain, which can be looked up; an address literal
+ * would be the one of a network behind a router. */
+static void say_who(const struct conf_mailbox *server, char helo[FLOW_HELO])
+{
+	if (gethostname(helo, FLOW_HELO - 1))
+		*helo = '\0';
+	helo[FLOW_HELO - 1] = '\0';
+	if (!is_full_name(helo))
+		snprintf(helo, FLOW_HELO, "%s", strchr(server->address, '@') + 1);
+}
+
 struct mail_smtp_conf flow_server_conf(
 	struct flow_sender *s, const struct conf_mailbox *server, char helo[FLOW_HELO])
 {
-	if (gethostname(helo, FLOW_HELO - 1) || !helo[0])
-		strncpy(helo, "localhost", FLOW_HELO);
-	helo[FLOW_HELO - 1] = '\0';
+	say_who(server, helo);
 	return (struct mail_smtp_conf){
 		.line = line_conf_of(server, helo),
 		.oauth = oauth_of(s, server),

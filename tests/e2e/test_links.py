@@ -1,5 +1,9 @@
 """The connections of a mailbox: they follow the configuration, a server that takes fewer of them is
 used as it is, and none of them delays a stop or costs a reservation."""
+import os
+import re
+import shlex
+import socket
 import time
 
 import pytest
@@ -139,3 +143,33 @@ def test_a_paused_mailbox_lets_go_of_what_it_has_reserved(tmp_path):
         assert coldmail.stop() == 0
         assert coldmail.count("SELECT count(*) FROM attempts WHERE state = 'released'")
         oracle.check(coldmail, server.mails())
+
+
+def test_a_machine_without_a_full_name_says_the_mailboxs_domain(tmp_path):
+    """Servers refuse an EHLO without a dot in it (RFC 5321 4.1.1.1)."""
+    own = socket.gethostname()
+    assert ehlo_of(tmp_path) == (own if "." in own else "send.example")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a machine another name")
+@pytest.mark.parametrize("name, said", [
+    ("vm", "send.example"), ("mail.other.example", "mail.other.example"),
+    ("a_b.example", "send.example"), ("vm.", "send.example"),
+])
+def test_the_name_in_ehlo(tmp_path, name, said):
+    assert ehlo_of(tmp_path, "unshare", "--uts", "sh", "-c", f'hostname {name}; exec "$@"', "-") == said
+
+
+def ehlo_of(tmp_path, *way):
+    """What coldmail calls itself, started by WAY."""
+    with FakeSmtp(tmp_path / "smtp", "--verbose") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        program = tmp_path / "coldmail"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join([*way, str(coldmail.program)])} "$@"\n')
+        program.chmod(0o755)
+        coldmail.program = program
+        coldmail.run_until_idle()
+        assert len(server.mails()) == 1
+        return re.search(r"EHLO (\S+)", server.err.read_text())[1]
