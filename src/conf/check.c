@@ -50,7 +50,8 @@ void conf_check_store(struct conf_load *l)
 		conf_error(l, at, "store = %s: expected the path of a file, not of a directory",
 			conf_shown(l, c->store));
 	} else if (!str_starts(c->store, "sqlite:") || !c->store[strlen("sqlite:")]) {
-		conf_error(l, at, "store = %s: expected \"sqlite:PATH\"", conf_shown(l, c->store));
+		conf_error(
+			l, at, "store = %s: expected \"sqlite:PATH\"", conf_shown_url(l, c->store));
 	} else {
 		c->store_path = conf_source_absolute(l, at.src, c->store + strlen("sqlite:"));
 		c->store = mem_arena_printf(&l->arena, "sqlite:%s", c->store_path);
@@ -87,8 +88,9 @@ static const struct scheme *check_url(struct conf_load *l, struct conf_place at,
 	if (!scheme || !conf_split_host(url + strlen(scheme->prefix), ret_host, &has_port)) {
 		conf_error(l, at,
 			"smtp = %s: expected smtps://HOST (TLS at once) or smtp://HOST (STARTTLS), "
-			"with or without :PORT",
-			conf_shown(l, url));
+			"with or without :PORT%s",
+			conf_shown_url(l, url),
+			strchr(url, '@') ? "; who logs in is said by user and password_file" : "");
 		return NULL;
 	}
 	if (!has_port)
@@ -133,8 +135,11 @@ static void check_oauth(
 	if (reach == CONF_REACH_NONE || reach == CONF_REACH_CLEAR)
 		conf_error(l, conf_place_of(oauth, "token_url"),
 			"token_url = %s: expected https://HOST/PATH, or http:// towards this "
-			"machine",
-			conf_shown(l, url));
+			"machine%s",
+			conf_shown_url(l, url),
+			reach == CONF_REACH_NONE && strchr(url, '@')
+				? "; who asks is said by client_id and client_secret_file"
+				: "");
 	if (!m->far_url && reach != CONF_REACH_NONE && !conf_is_loopback_url(url))
 		m->far_url = conf_shown(l, url);
 }

@@ -54,6 +54,9 @@ void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ..
 void conf_report_finish(struct conf_load *l, struct conf_problems *ret);
 /* TEXT as it may stand in a message: printable, not longer than a line. In the load's arena. */
 const char *conf_shown(struct conf_load *l, const char *text);
+/* The same, of what should be a URL, and for out: without what stands before '@' or behind '?'. */
+const char *conf_shown_url(struct conf_load *l, const char *text);
+void conf_show_url(const char *text, struct str *out);
 
 /* Appends the text of the regular file PATH, at most MAX bytes. NULL, or why it cannot be had. */
 const char *conf_source_slurp(const char *path, size_t max, struct str *out, struct stat *ret_st);

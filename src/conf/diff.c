@@ -4,7 +4,7 @@
  */
 #include "coldmail/conf.h"
 
-#include "conf_private.h"
+#include "value_private.h"
 
 struct diff {
 	char **lines; /* owned, and each of them */
@@ -26,9 +26,13 @@ static void add(struct diff *d, const char *fmt, ...)
 	d->lines[d->n] = NULL;
 }
 
-/* The file that both name holds something else now. What, is nobody's business here. */
+/* The file that both name holds something else now, or a URL that looks the same is another. What, is
+ * nobody's business here. */
 static bool is_rewritten(const struct conf_key *k, const void *old, const void *new)
 {
+	if (k->type == CONF_STRING)
+		return !str_eq(*(const char *const *)conf_field(old, k->at),
+			*(const char *const *)conf_field(new, k->at));
 	const struct conf_file *a = (const void *)((const char *)old + k->at);
 	const struct conf_file *b = (const void *)((const char *)new + k->at);
 

@@ -216,6 +216,13 @@ static void parse_section(struct parser *p, struct conf_node *section, const cha
 	p->nesting--;
 }
 
+/* Words behind the value of such a key may be the rest of a secret that stands where its file belongs. */
+static bool is_secretive(const struct conf_node *n)
+{
+	return n && (strcasestr(n->name, "password") || strcasestr(n->name, "secret") ||
+			    strcasestr(n->name, "token"));
+}
+
 /* What is neither a key nor a section: present, so that nobody also says it is missing. */
 static void parse_neither(struct parser *p, struct conf_node *section, const char *name,
 	struct conf_place at, bool after_word)
@@ -224,7 +231,7 @@ static void parse_neither(struct parser *p, struct conf_node *section, const cha
 		conf_error(p->load, at,
 			"'%s' behind a value, expected quotes around words that belong "
 			"together",
-			conf_shown(p->load, name));
+			is_secretive(section->last) ? "***" : conf_shown(p->load, name));
 	else
 		unexpected(p, name, "'=' or '{'");
 	add_node(p, section, name, at)->value.kind = CONF_VALUE_BAD;

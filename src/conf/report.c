@@ -58,13 +58,51 @@ void conf_warning(struct conf_load *l, struct conf_place at, const char *fmt, ..
 	va_end(ap);
 }
 
-const char *conf_shown(struct conf_load *l, const char *text)
+/* URLs carry secrets: who logs in stands before '@', keys stand behind '?'. A password may have any
+ * mark of a URL in it, so that everything up to the last '@' is none of anybody's business. */
+void conf_show_url(const char *text, struct str *out)
+{
+	const char *slashes = strstr(text, "://"), *at = strrchr(text, '@');
+	const char *start = slashes ? slashes + 3 : text;
+	const char *query;
+
+	if (at && at >= start) {
+		str_add(out, text, (size_t)(start - text));
+		str_adds(out, "***");
+		text = at;
+	}
+	query = slashes ? strchr(text, '?') : NULL;
+	if (query && query[1]) {
+		str_add(out, text, (size_t)(query + 1 - text));
+		str_adds(out, "***");
+	} else {
+		str_adds(out, text);
+	}
+}
+
+static const char *keep_shown(struct conf_load *l, const char *text)
 {
 	char *shown = str_printable(text, strlen(text), SHOWN_MAX);
 	const char *kept = mem_arena_dup(&l->arena, shown);
 
 	free(shown);
 	return kept;
+}
+
+const char *conf_shown_url(struct conf_load *l, const char *text)
+{
+	struct str url = STR_INIT;
+	const char *kept;
+
+	conf_show_url(text, &url);
+	kept = keep_shown(l, str_z(&url));
+	str_done(&url);
+	return kept;
+}
+
+const char *conf_shown(struct conf_load *l, const char *text)
+{
+	return strstr(text, "://") ? conf_shown_url(l, text) : keep_shown(l, text);
 }
 
 static int order(size_t a, size_t b)

@@ -80,10 +80,17 @@ static bool read_string(const struct conf_reading *r)
 
 void conf_show_text(const char *text, struct str *out)
 {
+	struct str url = STR_INIT;
+
+	if (strstr(text, "://")) {
+		conf_show_url(text, &url);
+		text = str_z(&url);
+	}
 	char *shown = str_printable(text, strlen(text), SHOWN_MAX);
 
 	str_addf(out, "\"%s\"", shown);
 	free(shown);
+	str_done(&url);
 }
 
 static void show_string(const struct conf_key *k, const void *base, struct str *out)

@@ -205,6 +205,54 @@ START_TEST(halves)
 }
 END_TEST
 
+/* What stands where it does not belong is not repeated. */
+START_TEST(secrets_in_the_wrong_place)
+{
+#define SMTP "c.conf:2: smtp = "
+#define HOST                                                                                       \
+	": expected smtps://HOST (TLS at once) or smtp://HOST (STARTTLS), with or without :PORT; " \
+	"who logs in is said by user and password_file\n"
+#define IN(text) "mailbox \"a@x.com\" {\nsmtp = \"" text "\"\n}"
+#define TOKEN(text)                                                                                \
+	"mailbox \"a@x.com\" {\nsmtp = \"smtp://h\" user = a\noauth { token_url = \"" text         \
+	"\" client_id = c refresh_token_file = secret }\n}"
+#define AT_URL "c.conf:3: token_url = "
+#define HTTPS  ": expected https://HOST/PATH, or http:// towards this machine"
+#define ASKS   "; who asks is said by client_id and client_secret_file\n"
+	static const struct sample samples[] = {
+		{ IN("smtps://ali:hunter2@h.example"), SMTP "smtps://***@h.example" HOST },
+		{ IN("smtps://ali:hun/t#er?2@h.example:465"),
+			SMTP "smtps://***@h.example:465" HOST },
+		{ IN("smtps://ali:hun@ter2@h"), SMTP "smtps://***@h" HOST },
+		{ IN("ali:hunter2@h.example"), SMTP "***@h.example" HOST },
+		{ TOKEN("https://c:hunter2@h.example/t"),
+			AT_URL "https://***@h.example/t" HTTPS ASKS },
+		{ TOKEN("http://h.example/t?key=hunter2"),
+			AT_URL "http://h.example/t?***" HTTPS "\n" },
+		{ "store = \"mongo://ali:hunter2@h/db\"",
+			"c.conf:1: store = mongo://***@h/db: expected \"sqlite:PATH\"\n" },
+		{ "mailbox \"a@x.com\" {\nsmtp = \"smtp://h\"\nuser = a\n"
+		  "password_file = secret hunter2\n}",
+			"c.conf:4: '***' behind a value, expected quotes around words that belong "
+			"together\n" },
+	};
+
+	secret_file(SECRET, strlen(SECRET), 0600);
+	expect_all(samples, sizeof samples / sizeof *samples);
+
+	const struct conf *old = load(TOKEN("https://h/t?key=hunter2"));
+	const struct conf *new = load(TOKEN("https://h/t?key=hunter3"));
+	char **lines = conf_diff(old, new);
+
+	ck_assert_str_eq(
+		lines[0], "~ mailbox a@x.com: token_url \"https://h/t?***\" has another content");
+	ck_assert_ptr_null(lines[1]);
+	conf_diff_free(lines);
+	conf_unref(old);
+	conf_unref(new);
+}
+END_TEST
+
 START_TEST(no_difference_tells)
 {
 	secret_file(SECRET, strlen(SECRET), 0600);
@@ -229,7 +277,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { taken, flaws, open_to_others, of_a_stranger, credentials,
-		halves, no_difference_tells };
+		halves, secrets_in_the_wrong_place, no_difference_tells };
 
 	return run("conf_secret", tests, sizeof tests / sizeof *tests);
 }
