@@ -167,6 +167,15 @@ static void forget_answer(cJSON *answer)
 	cJSON_Delete(answer);
 }
 
+/* RFC 6749 A.12, A.17: printable ASCII. Its file holds one line, and a login has marks of its own. */
+static bool is_token(const char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			return false;
+	return true;
+}
+
 /* RFC 6749 5.1. With a new refresh token nobody has a token before that is kept. */
 static void take(struct mail_oauth *o, const cJSON *answer)
 {
@@ -210,17 +219,29 @@ static void refuse(struct mail_oauth *o, const struct http_answer *a, const cJSO
 	free(name);
 }
 
+static bool has_tokens(const struct http_answer *a, const cJSON *answer)
+{
+	const char *access = text_of(answer, "access_token");
+
+	return a->status == 200 && *access && is_token(access) &&
+	       is_token(text_of(answer, "refresh_token"));
+}
+
 static void on_http(void *arg, const struct http_answer *a)
 {
 	struct mail_oauth *o = arg;
 	cJSON *answer = a->err ? NULL : cJSON_ParseWithLength(a->body, a->n);
 
 	o->http = NULL;
-	if (!a->err && a->status == 200 && *text_of(answer, "access_token")) {
+	if (!a->err && has_tokens(a, answer)) {
 		take(o, answer);
 	} else {
 		if (a->err)
 			fail(o, a->err, xasprintf("the token server: %s", a->why));
+		else if (a->status == 200 && *text_of(answer, "access_token"))
+			fail(o, CM_EPROTO,
+				xasprintf("the token server gave a token with other than printable "
+					  "ASCII in it"));
 		else
 			refuse(o, a, answer);
 		answer_all(o);

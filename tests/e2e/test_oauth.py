@@ -92,6 +92,21 @@ def test_a_proxy_of_the_environment_gets_no_secrets(tmp_path, monkeypatch):
             assert len(smtp.mails()) == 3 and len(tokens.forms) == 1
 
 
+@pytest.mark.parametrize("answer", [
+    token("access-1", refresh_token="new\nsecond\nline"), token("access-1\x01\x01auth=x"),
+    token("access-1", refresh_token="n\u00fc"),
+], ids=["rotated", "access", "eightbit"])
+def test_a_token_with_a_control_character_is_none(tmp_path, answer):
+    with FakeToken(answer) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.start()
+            wait_until(lambda: coldmail.events("connect_failed"), what="a refusal")
+            assert "other than printable ASCII" in coldmail.events("connect_failed")[0]["why"]
+            assert coldmail.stop() == 0
+            assert not (tmp_path / f"oauth.{ALI}").exists() and smtp.mails() == []
+
+
 def test_a_refusal_stops_the_mailbox_with_the_remedy_and_without_a_storm(tmp_path):
     answer = refusal("invalid_grant", error_description="Token has been revoked.")
     with FakeToken(answer) as tokens:
