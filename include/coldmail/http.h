@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,8 @@ struct http_answer {
  * http_cancel() came first; then the exchange is gone. */
 struct http *http_start(const struct http_request *r,
 	void (*fn)(void *arg, const struct http_answer *a), void *arg);
+/* The request may have arrived. */
+bool http_is_said(const struct http *h);
 void http_cancel(struct http *h); /* at once, without a callback; NULL is accepted */
 
 /* TEXT as a value of a form: the caller owns it, and wipes it if TEXT is a secret. */

@@ -125,6 +125,10 @@ struct mail_oauth_conf {
 struct mail_oauth *mail_oauth_new(const struct mail_oauth_conf *c);
 struct mail_oauth *mail_oauth_ref(struct mail_oauth *o); /* NULL is accepted, and by unref */
 void mail_oauth_unref(struct mail_oauth *o);
+/* A token server was asked and has not answered, or its answer is not on disk yet: what it gave would be
+ * lost with the process. Lasts 30 s and the time to write at most. */
+bool mail_oauth_is_busy(void);
+void mail_oauth_on_idle(void (*fn)(void)); /* FN is called whenever that is over */
 void mail_oauth_done(void); /* the end of the process: waits for what is being written */
 
 /* ---- SMTP, one connection -------------------------------------------------------------------- */

@@ -141,6 +141,14 @@ struct http *http_start(
 	return h;
 }
 
+bool http_is_said(const struct http *h)
+{
+	curl_off_t us = 0; /* from the start until bytes of the request could go */
+
+	curl_easy_getinfo(h->easy, CURLINFO_PRETRANSFER_TIME_T, &us);
+	return us > 0;
+}
+
 void http_cancel(struct http *h)
 {
 	if (h)

@@ -29,6 +29,8 @@ static const struct {
 
 static struct loop_timer drain_timer;
 static struct loop_defer drained;
+static bool has_given_up; /* stop_timeout is over */
+
 /* ---- items ------------------------------------------------------------------------------------ */
 
 static void to_stage(struct flow_item *it, enum flow_stage stage)
@@ -130,17 +132,17 @@ void flow_check_drained(void)
 {
 	if (g_hash_table_size(flow.items) || flow.claims)
 		return;
+	if (mail_oauth_is_busy() && !has_given_up)
+		return; /* a new refresh token must not be lost */
 	if (flow_senders_are_gone() && flow_tests_are_over())
 		loop_defer(&drained, finish, NULL);
 }
 
 static void on_drain_timeout(void *arg)
 {
-	static bool asked;
-
 	(void)arg;
-	if (!asked) {
-		asked = true;
+	if (!has_given_up) {
+		has_given_up = true;
 		/* What is given up still has to be written down. */
 		loop_timer_in(&drain_timer, flow.plan->conf->store_timeout_ms);
 		flow_send_give_up();
@@ -153,6 +155,12 @@ static void on_drain_timeout(void *arg)
 			LOG_S("note", "the ledger settles them at the next start"));
 		finish(NULL);
 	}
+}
+
+static void on_oauth_idle(void)
+{
+	if (flow.draining)
+		flow_check_drained();
 }
 
 void flow_drain(void)
@@ -173,6 +181,7 @@ void flow_done(void)
 	flow_store_done();
 	loop_timer_cancel(&drain_timer);
 	loop_defer_cancel(&drained);
+	mail_oauth_on_idle(NULL);
 	flow_why_free();
 	flow_tests_drop();
 	flow_senders_free();
@@ -207,6 +216,7 @@ int flow_init(const struct flow_conf *fc)
 		list_init(&flow.stages[i]);
 	flow_store_init();
 	loop_timer_init(&drain_timer, on_drain_timeout, NULL);
+	mail_oauth_on_idle(on_oauth_idle);
 	flow.plan = flow_plan_new(fc->conf, NULL);
 	mailbox_configure(fc->conf);
 	flow_verify_configure(fc->conf);

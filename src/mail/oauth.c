@@ -1,7 +1,9 @@
 /*
  * OAuth 2.0 access tokens for a login (coldmail/mail.h): made from a refresh token over HTTP
  * (RFC 6749 6), kept until shortly before they end. A server may give a new refresh token with it;
- * the old one may be worthless from then on, so the new one is on disk before anything else.
+ * the old one may be worthless from then on, so the new one is on disk before anything else: an
+ * exchange that was begun ends, whoever has lost interest in it, and only then does another one of the
+ * same login begin.
  * Runs on: loop; its file is written on a lane of its own.
  * Called by mail/smtp.c. Never: asks twice at a time, says a token, retries.
  */
@@ -28,6 +30,7 @@
 #define ANSWER_MAX     ((size_t)64 << 10)
 
 struct mail_oauth {
+	struct mail_oauth *next; /* in all */
 	unsigned refs;
 	char *token_url, *client_id, *client_secret, *refresh_token, *ca_pem; /* owned */
 	char *file; /* owned: where a new refresh token is kept */
@@ -35,6 +38,9 @@ struct mail_oauth {
 	char *access_token; /* owned; NULL: none */
 	int64_t until_ms; /* boot: the end of access_token */
 	struct http *http; /* under way; NULL: not */
+	bool is_open; /* its exchange, or the writing of its file; a reference */
+	bool is_waiting; /* for another one of the same login to be over */
+	bool has_read; /* its file */
 	struct list asks; /* who waits */
 	struct loop_defer answer;
 	int err; /* of the last exchange */
@@ -48,12 +54,16 @@ struct mail_oauth_ask {
 	void *arg; /* borrowed: until fn or mail_oauth_cancel() */
 };
 
+static struct mail_oauth *all; /* the newest first */
+static void (*on_idle)(void);
+
+static void start(struct mail_oauth *o);
+
 /* ---- life ---------------------------------------------------------------------------------------- */
 
 struct mail_oauth *mail_oauth_new(const struct mail_oauth_conf *c)
 {
 	struct mail_oauth *o = xcalloc(1, sizeof *o);
-	char *kept;
 
 	o->refs = 1;
 	o->token_url = xstrdup(c->token_url);
@@ -62,9 +72,10 @@ struct mail_oauth *mail_oauth_new(const struct mail_oauth_conf *c)
 	o->ca_pem = c->ca_pem ? xstrdup(c->ca_pem) : NULL;
 	o->file = xstrdup(c->file);
 	o->origin = g_compute_checksum_for_string(G_CHECKSUM_SHA256, c->refresh_token, -1);
-	kept = mail_oauth_file_read(o->file, o->origin);
-	o->refresh_token = kept ? kept : xstrdup(c->refresh_token);
+	o->refresh_token = xstrdup(c->refresh_token);
 	list_init(&o->asks);
+	o->next = all;
+	all = o;
 	return o;
 }
 
@@ -77,8 +88,13 @@ struct mail_oauth *mail_oauth_ref(struct mail_oauth *o)
 
 void mail_oauth_unref(struct mail_oauth *o)
 {
+	struct mail_oauth **at = &all;
+
 	if (!o || --o->refs)
 		return;
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
 	http_cancel(o->http);
 	loop_defer_cancel(&o->answer);
 	mem_free_secret(o->client_secret);
@@ -108,8 +124,20 @@ void mail_oauth_forget(struct mail_oauth *o)
 	fail(o, CM_EAUTH, xstrdup("the access token was refused"));
 }
 
+/* What is open has a reference of its own. */
 void mail_oauth_done(void)
 {
+	on_idle = NULL;
+	for (struct mail_oauth *o = all, *next; o; o = next) {
+		next = o->next;
+		o->is_waiting = false;
+		if (!o->http)
+			continue;
+		http_cancel(o->http);
+		o->http = NULL;
+		o->is_open = false;
+		mail_oauth_unref(o);
+	}
 	mail_oauth_file_done();
 }
 
@@ -152,10 +180,47 @@ static const char *text_of(const cJSON *answer, const char *name)
 	return text ? text : "";
 }
 
+bool mail_oauth_is_busy(void)
+{
+	for (const struct mail_oauth *o = all; o; o = o->next)
+		if (o->is_open && (!o->http || http_is_said(o->http)))
+			return true;
+	return false;
+}
+
+void mail_oauth_on_idle(void (*fn)(void))
+{
+	on_idle = fn;
+}
+
+/* Another one that uses, and may replace, the same refresh token. */
+static bool has_rival(const struct mail_oauth *o)
+{
+	for (const struct mail_oauth *p = all; p; p = p->next)
+		if (p != o && p->is_open && str_eq(p->file, o->file))
+			return true;
+	return false;
+}
+
+/* The exchange is over, and what it gave is kept. */
+static void over(struct mail_oauth *o)
+{
+	o->is_open = false;
+	answer_all(o);
+	for (struct mail_oauth *p = all; p; p = p->next)
+		if (p->is_waiting && !has_rival(p)) {
+			p->is_waiting = false;
+			if (p->asks.n)
+				start(p);
+		}
+	mail_oauth_unref(o);
+	if (on_idle && !mail_oauth_is_busy())
+		on_idle();
+}
+
 static void on_kept(void *arg)
 {
-	answer_all(arg);
-	mail_oauth_unref(arg);
+	over(arg);
 }
 
 /* What cJSON copied is wiped with it. */
@@ -188,12 +253,12 @@ static void take(struct mail_oauth *o, const cJSON *answer)
 	o->until_ms =
 		clock_boot_ms() + (int64_t)(CLAMP(seconds, 0, 86400) * (double)CLOCK_SECOND_MS);
 	if (!*rotated || str_eq(rotated, o->refresh_token)) {
-		answer_all(o);
+		over(o);
 		return;
 	}
 	mem_free_secret(o->refresh_token);
 	o->refresh_token = xstrdup(rotated);
-	mail_oauth_file_write(o->file, o->origin, rotated, on_kept, mail_oauth_ref(o));
+	mail_oauth_file_write(o->file, o->origin, rotated, on_kept, o);
 }
 
 /* RFC 6749 5.2: what the server refuses with a reason will not be better by itself. */
@@ -244,7 +309,7 @@ static void on_http(void *arg, const struct http_answer *a)
 					  "ASCII in it"));
 		else
 			refuse(o, a, answer);
-		answer_all(o);
+		over(o);
 	}
 	forget_answer(answer);
 }
@@ -257,10 +322,27 @@ static void add_value(struct str *form, const char *name, const char *value)
 	mem_free_secret(escaped);
 }
 
+/* What a server gave in the meantime, perhaps to one of before a reload, takes the place of what is
+ * configured. */
+static void read_kept(struct mail_oauth *o)
+{
+	char *kept = o->has_read ? NULL : mail_oauth_file_read(o->file, o->origin);
+
+	o->has_read = true;
+	if (!kept)
+		return;
+	mem_free_secret(o->refresh_token);
+	o->refresh_token = kept;
+}
+
 static void start(struct mail_oauth *o)
 {
 	struct str form = STR_INIT;
 	char *text;
+
+	read_kept(o);
+	o->is_open = true;
+	mail_oauth_ref(o);
 
 	str_reserve(&form, 16384); /* no copy of a secret stays behind in a shorter one */
 	add_value(&form, "grant_type", "refresh_token");
@@ -285,9 +367,13 @@ struct mail_oauth_ask *mail_oauth_token(struct mail_oauth *o, mail_oauth_fn *fn,
 	ask->fn = fn;
 	ask->arg = arg;
 	list_push(&o->asks, &ask->node);
+	if (o->is_open)
+		return ask;
 	if (has_token(o))
 		loop_defer(&o->answer, answer_all, o);
-	else if (!o->http)
+	else if (has_rival(o))
+		o->is_waiting = true;
+	else
 		start(o);
 	return ask;
 }

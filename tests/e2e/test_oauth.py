@@ -1,5 +1,7 @@
 """Logins with OAuth: tokens from a token server, mails through a server that wants XOAUTH2."""
 import json
+import socket
+import time
 
 import pytest
 
@@ -90,6 +92,86 @@ def test_a_proxy_of_the_environment_gets_no_secrets(tmp_path, monkeypatch):
         with smtp, coldmail:
             coldmail.run_until_idle()
             assert len(smtp.mails()) == 3 and len(tokens.forms) == 1
+
+
+def single_use(seconds):
+    """Takes each refresh token once; the first time it takes SECONDS to think about it."""
+    valid = [REFRESH]
+
+    def answer(form):
+        if form["refresh_token"] != valid[-1]:
+            return refusal("invalid_grant")
+        valid.append(f"rotated-{len(valid)}")
+        rotated = valid[-1]
+        if len(valid) == 2:
+            time.sleep(seconds)
+        return token("access-1", refresh_token=rotated)
+
+    return answer
+
+
+def test_a_stop_loses_no_rotated_refresh_token(tmp_path):
+    with FakeToken(single_use(1.5)) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.start()
+            wait_until(lambda: tokens.forms, what="the token server is asked")
+            assert coldmail.stop() == 0
+            assert "rotated-1" in (tmp_path / f"oauth.{ALI}").read_text()
+            assert smtp.mails() == []
+            coldmail.run_until_idle()
+            assert [f["refresh_token"] for f in tokens.forms] == [REFRESH, "rotated-1"]
+            assert len(smtp.mails()) == 3
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_token_server(tmp_path):
+    with FakeToken(single_use(20)) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.conf.write_text("stop_timeout = 1s\n" + coldmail.conf.read_text())
+            coldmail.start()
+            wait_until(lambda: tokens.forms, what="the token server is asked")
+            started = time.monotonic()
+            assert coldmail.stop() == 0
+            assert 0.9 < time.monotonic() - started < 5
+
+
+def test_a_stop_does_not_wait_for_a_token_server_that_is_not_reached(tmp_path):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        address = deaf.getsockname()
+        crowd = [socket.socket() for _ in range(3)]
+        for one in crowd:  # they fill the queue of those who wait: nobody else gets an answer
+            one.setblocking(False)
+            one.connect_ex(address)
+        with FakeToken(token("access-1")) as tokens:
+            tokens.url = f"http://127.0.0.1:{address[1]}/token"
+            smtp, coldmail = world(tmp_path, tokens)
+            with smtp, coldmail:
+                coldmail.start()
+                time.sleep(0.5)
+                started = time.monotonic()
+                assert coldmail.stop() == 0
+                assert time.monotonic() - started < 5
+        for one in crowd:
+            one.close()
+
+
+def test_a_reload_loses_no_rotated_refresh_token(tmp_path):
+    """The mailbox has another server, and its login has the token that the old one was given."""
+    with FakeToken(single_use(1.5)) as tokens:
+        smtp, coldmail = world(tmp_path, tokens)
+        with smtp, coldmail:
+            coldmail.start()
+            wait_until(lambda: tokens.forms, what="the token server is asked")
+            section = oauth_mailbox(tmp_path, smtp, tokens)
+            other = section.replace("smtp://127.0.0.1", "smtp://localhost")
+            assert section != other
+            coldmail.configure(other, campaign())
+            coldmail.ctl("reload")
+            coldmail.wait_sent(3)
+            assert coldmail.stop() == 0
+            assert [f["refresh_token"] for f in tokens.forms] == [REFRESH, "rotated-1"]
+            assert not coldmail.events("mailbox_fault")
 
 
 @pytest.mark.parametrize("answer", [
