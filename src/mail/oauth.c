@@ -21,6 +21,7 @@
 #include "coldmail/mem.h"
 #include "coldmail/str.h"
 
+#include "hide_private.h"
 #include "oauth_private.h"
 
 /* A token that ends sooner is not begun with: connecting takes time. */
@@ -261,15 +262,27 @@ static void take(struct mail_oauth *o, const cJSON *answer)
 	mail_oauth_file_write(o->file, o->origin, rotated, on_kept, o);
 }
 
+/* A stranger's words, of at most MAX bytes. The caller owns them. */
+static char *shown(const struct mail_oauth *o, const char *text, size_t max)
+{
+	const char *const secrets[] = { o->refresh_token, o->client_secret, o->access_token };
+	struct mail_hide *h = mail_hide_new(NULL, secrets, 3);
+	char *clean = mail_hide(h, text, false);
+	char *ret = str_printable(clean, strlen(clean), max);
+
+	mail_hide_free(h);
+	free(clean);
+	return ret;
+}
+
 /* RFC 6749 5.2: what the server refuses with a reason will not be better by itself. */
 static void refuse(struct mail_oauth *o, const struct http_answer *a, const cJSON *answer)
 {
 	const char *error = text_of(answer, "error");
 	bool is_final = a->status / 100 == 4 && a->status != 408 && a->status != 429 && *error &&
 			!str_eq(error, "temporarily_unavailable");
-	char *said = str_printable(text_of(answer, "error_description"),
-		strlen(text_of(answer, "error_description")), 200);
-	char *name = str_printable(error, strlen(error), 60);
+	char *said = shown(o, text_of(answer, "error_description"), 200);
+	char *name = shown(o, error, 60);
 
 	if (is_final)
 		fail(o, CM_EAUTH,

@@ -5,6 +5,7 @@
  * Never: calls back from inside a call, writes the dot unasked, keeps a pointer it was lent.
  */
 #include "smtp_private.h"
+#include "hide_private.h"
 #include "oauth_private.h"
 
 #include <glib.h>
@@ -53,6 +54,7 @@ static void smtp_free(struct mail_smtp *s)
 	free(s->mail.to);
 	free(s->mail.id);
 	line_conf_done(&s->conf);
+	mail_hide_free(s->hide);
 	free(s);
 }
 
@@ -99,17 +101,30 @@ void mail_smtp_tell(struct mail_smtp *s, enum smtp_notice what)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
+/* Whoever was shown a secret may say it again. */
+static void hide_secrets(const struct mail_smtp *s, struct mail_reply *r)
+{
+	mail_hide_in(s->hide, r->text, sizeof r->text);
+	r->len = strlen(r->text);
+}
+
 /* A token that a server does not take is answered like a question: base64 of what is wrong with it
  * (Google's and Microsoft's XOAUTH2). */
-static void read_refused_token(const struct mail_reply *r, char *ret, size_t n)
+static void read_refused_token(
+	const struct mail_smtp *s, const struct mail_reply *r, char *ret, size_t n)
 {
 	gsize len;
 	guchar *bytes = g_base64_decode(r->text, &len);
-	char *text = str_printable((const char *)bytes, len, n / 2);
+	char *all = str_printable((const char *)bytes, len, sizeof r->text * 4);
+	char *text = mail_hide(s->hide, all, r->len + 8 >= sizeof r->text);
+	char *shown = str_printable(text, strlen(text), n / 2);
 
-	snprintf(ret, n, "the server refused the token: %s", text);
-	free(text);
+	snprintf(ret, n, "the server refused the token: %s", shown);
+	mem_free_secret(all);
+	mem_wipe(bytes, len);
 	g_free(bytes);
+	free(text);
+	free(shown);
 }
 
 /* No login came about, and no reply with a code of its own says why. */
@@ -123,7 +138,7 @@ static void say_login_trouble(
 		snprintf(ret, n, "the server offers no login by %s%s%s", ours,
 			*hello->offers.auth ? ", but by " : "", hello->offers.auth);
 	else if (last->code == 334 && s->conf.bearer)
-		read_refused_token(last, ret, n);
+		read_refused_token(s, last, ret, n);
 	else if (last->code)
 		snprintf(ret, n, "the server answered the login with %d %.*s, expected 235",
 			last->code, (int)str_utf8_cut(last->text, last->len, 400), last->text);
@@ -150,6 +165,7 @@ static void connect_failed(struct mail_smtp *s, const struct mail_hello *hello, 
 		if (err == CM_EAUTH)
 			say_login_trouble(s, hello, v.text, sizeof v.text);
 	}
+	mail_hide_in(s->hide, v.text, sizeof v.text);
 	mail_smtp_finish(s, &v);
 }
 
@@ -163,6 +179,8 @@ static struct mail_hello read_hello(
 	struct mail_hello hello;
 
 	mail_hello_read(greeting, n, way, &hello);
+	if (hello.last.code != 334) /* what hides in base64 is looked at when that is read */
+		hide_secrets(s, &hello.last);
 	return hello;
 }
 
@@ -213,9 +231,11 @@ static void on_line(void *arg, const char *text, size_t n)
 	case MAIL_REPLY_MORE:
 		return;
 	case MAIL_REPLY_DONE:
+		hide_secrets(s, &s->reply);
 		mail_smtp_step(s, s->reply.code == 421 ? ON_421 : by_class[s->reply.code / 100]);
 		return;
 	case MAIL_REPLY_GARBAGE:
+		hide_secrets(s, &s->reply);
 		mail_smtp_step(s, ON_GARBAGE);
 		return;
 	}
@@ -254,6 +274,10 @@ static void open_line(struct mail_smtp *s)
 		.on_flushed = on_flushed,
 		.on_end = on_line_end,
 	};
+	const char *const secrets[] = { s->conf.password, s->conf.bearer };
+
+	mail_hide_free(s->hide);
+	s->hide = s->conf.user ? mail_hide_new(s->conf.user, secrets, 2) : NULL;
 	s->waits_at_ms = clock_boot_ms();
 	s->line = line_open(&s->conf, &events, s);
 }

@@ -150,6 +150,7 @@ struct mail_smtp {
 	struct mail_oauth *oauth; /* a reference; NULL: none */
 	struct mail_oauth_ask *ask; /* for a token to connect with; NULL: none is waited for */
 	int64_t limit_ms[SMTP_LIMIT_N];
+	struct mail_hide *hide; /* owned: the secrets of the login; NULL: none */
 	struct line *line; /* owned; NULL: no connection */
 	struct mail_reply reply;
 	enum smtp_state state;

@@ -8,6 +8,7 @@ import pytest
 
 import oracle
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
+from echo_smtp import EchoSmtp
 from support import wait_until
 
 SECRET = "p+ss w0rd/\u00fc%40\""
@@ -130,6 +131,42 @@ def test_no_secret_is_said(tmp_path, fake, certs):
         said += [f.read_bytes() for f in kept]
     for trace in traces(SECRET) | traces(OTHER):
         assert not any(trace in text for text in said), trace
+
+
+def everything_said(coldmail):
+    """The log, the answers, and all that is kept, as bytes."""
+    said = [coldmail.ctl(*c, status=None).stdout for c in (["why"], ["why", ALI], ["mailboxes"],
+                                                           ["sends"], ["leads", "list"])]
+    assert coldmail.stop() == 0
+    kept = [coldmail.log, *coldmail.folder.glob("store.db*")]
+    return "".join(said).encode() + b"".join(f.read_bytes() for f in kept)
+
+
+@pytest.mark.parametrize("at, words", [
+    ("auth", lambda coded, decoded: f"535 5.7.8 authentication failed for {decoded}!"),
+    ("auth", lambda coded, decoded: f"535 5.7.8 bad: AUTH PLAIN {coded}"),
+    ("auth", lambda coded, decoded: f"334 {coded}"),
+    ("auth", lambda coded, decoded: f"535-5.7.8 {'x' * 470}\r\n535 5.7.8 {decoded}"),
+    ("mail", lambda coded, decoded: f"what is {decoded}?"),
+    ("mail", lambda coded, decoded: f"451 4.7.1 {decoded} has to wait"),
+    ("rcpt", lambda coded, decoded: f"550 5.7.1 {coded} may not"),
+], ids=["decoded", "coded", "asked", "cut", "garbage", "mail", "rcpt"])
+def test_a_server_that_repeats_the_password(tmp_path, at, words):
+    secret = "p+ss w0rd/%40-hunter2"
+    secret_file(tmp_path, secret)
+    with EchoSmtp(words, at) as server:
+        box = mailbox(ALI, server.port, user="ali", password_file=f'"{tmp_path / "password"}"')
+        with Coldmail(tmp_path, "log { level = debug }\n", box, campaign()) as coldmail:
+            coldmail.import_leads(addresses(1))
+            coldmail.start()
+            wait_until(lambda: coldmail.events("mailbox_fault") + coldmail.events("send"),
+                       what="what the server said")
+            said = everything_said(coldmail)
+        assert server.said and (secret in server.said[0] or base64.b64encode(
+            f"\0ali\0{secret}".encode()).decode() in server.said[0])
+        assert b"***" in said
+        assert not any(trace in said for trace in traces(secret))
+        assert secret[:8].encode() not in said
 
 
 def test_another_login_counts_from_the_next_mail_on(tmp_path, fake, certs):

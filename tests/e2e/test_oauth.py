@@ -1,12 +1,15 @@
 """Logins with OAuth: tokens from a token server, mails through a server that wants XOAUTH2."""
+import base64
 import json
 import socket
 import time
+import urllib.parse
 
 import pytest
 
 import oracle
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
+from echo_smtp import EchoSmtp
 from fake_smtp import FakeSmtp
 from fake_token import FakeToken, refusal, token
 from support import free_port, wait_until
@@ -307,6 +310,58 @@ def test_no_secret_is_said(tmp_path):
             ).decode("latin-1")
             for hidden in (REFRESH, SECRET, access, "rotated-0043-secret"):
                 assert hidden not in said and hidden not in stored
+
+
+def no_trace(folder, coldmail, *secrets):
+    """Nowhere, neither as they are nor in the base64 of anything."""
+    said = json.dumps([coldmail.ctl("why"), coldmail.ctl("why", ALI), coldmail.ctl("mailboxes")])
+    assert coldmail.stop() == 0
+    said += coldmail.log.read_text()
+    said += "".join(f.read_bytes().decode("latin-1") for f in folder.glob("store.db*"))
+    assert "***" in said
+    for hidden in secrets:
+        assert hidden not in said and urllib.parse.quote(hidden, safe="") not in said
+        for shift in range(3):
+            coded = base64.b64encode(b"x" * shift + hidden.encode()).decode()
+            assert coded[4:-4] not in said
+
+
+@pytest.mark.parametrize("echo", [
+    lambda form: refusal("invalid_grant", error_description=f"{form['refresh_token']} is bad"),
+    lambda form: refusal(f"no {form['client_secret']}"),
+    lambda form: refusal("invalid_grant", error_description=urllib.parse.urlencode(form)),
+    lambda form: refusal("invalid_grant", error_description="x" * 190 + form["refresh_token"]),
+], ids=["refresh", "client", "form", "cut"])
+def test_a_token_server_that_repeats_secrets(tmp_path, echo):
+    refresh = REFRESH + "/+x"
+    with FakeToken(echo) as tokens, FakeSmtp(tmp_path / "smtp") as smtp:
+        section = oauth_mailbox(tmp_path, smtp, tokens, refresh)
+        with Coldmail(tmp_path, "log { level = debug }\n", section, campaign()) as coldmail:
+            coldmail.import_leads(addresses(1))
+            coldmail.start()
+            wait_until(lambda: coldmail.events("mailbox_fault"), what="a refusal")
+            no_trace(tmp_path, coldmail, refresh, refresh[:12], SECRET)
+
+
+def as_json(coded, decoded):
+    why = json.dumps({"status": "400", "schemes": "bearer", "token": decoded})
+    return "334 " + base64.b64encode(why.encode()).decode()
+
+
+@pytest.mark.parametrize("words", [
+    as_json, lambda coded, decoded: as_json(coded, coded), lambda coded, decoded: f"535 no {decoded}",
+    lambda coded, decoded: f"334 {coded}",
+], ids=["json", "json-coded", "decoded", "coded"])
+def test_a_mail_server_that_repeats_the_access_token(tmp_path, words):
+    access = "ya29.access-4713-" + "secret" * 8
+    with FakeToken(token(access)) as tokens, EchoSmtp(words) as server:
+        section = oauth_mailbox(tmp_path, server, tokens)
+        with Coldmail(tmp_path, "log { level = debug }\n", section, campaign()) as coldmail:
+            coldmail.import_leads(addresses(1))
+            coldmail.start()
+            wait_until(lambda: coldmail.events("mailbox_fault"), what="a refusal")
+            assert server.said
+            no_trace(tmp_path, coldmail, access)
 
 
 def test_what_is_missing_is_named_with_its_line(tmp_path):
