@@ -43,6 +43,9 @@ struct line_events {
 	 * (the greeting, the replies to EHLO, STARTTLS, EHLO again, AUTH), without line ends, one
 	 * per element. */
 	void (*on_open)(void *arg, const char *const *greeting, size_t n);
+	/* Or NULL. After on_open: a line that came in one piece with the last of GREETING, and that
+	 * nobody asked for; as on_line. Under TLS such a line is lost. */
+	void (*on_rest)(void *arg, const char *text, size_t n);
 	/* One complete line without its CRLF (a lone LF ends a line, too), NUL-terminated; it may
 	 * contain NULs: n counts. Borrowed during the call. */
 	void (*on_line)(void *arg, const char *text, size_t n);

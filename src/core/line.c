@@ -38,6 +38,7 @@ struct line {
 	struct loop_defer later; /* what a line_*() call caused */
 	struct str in, out; /* an unfinished line; bytes the kernel did not take yet */
 	size_t out_at; /* of out: taken already */
+	struct line_rest rest; /* until on_open */
 	char **greeting; /* owned, with its strings; until on_open */
 	size_t n_greeting, cap_greeting;
 	uint64_t sent, queued;
@@ -96,6 +97,7 @@ static void line_free(struct line *l)
 	loop_defer_cancel(&l->later);
 	line_curl_end(l->easy);
 	drop_greeting(l);
+	line_rest_done(&l->rest);
 	str_done(&l->in);
 	str_done(&l->out);
 	free(l);
@@ -339,8 +341,31 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 		free(l->greeting[--l->n_greeting]);
 	mem_grow(l->greeting, l->cap_greeting, l->n_greeting + 1);
 	l->greeting[l->n_greeting++] = xstrndup(p, len);
+	line_rest_given(&l->rest, p, n);
 	l->tls = line_curl_tls(l->easy);
 	return n;
+}
+
+static void on_input(void *arg, curl_socket_t fd)
+{
+	struct line *l = arg;
+
+	if (l->phase == LINE_CONNECTING && !l->tls && l->events->on_rest)
+		line_rest_peek(&l->rest, fd);
+}
+
+/* The lines behind the last one; false: the line is gone. */
+static bool give_rest(struct line *l)
+{
+	bool is_there = true;
+	size_t n;
+
+	for (char *text; is_there && !l->tls && (text = line_rest_next(&l->rest, &n));) {
+		l->calling = true;
+		l->events->on_rest(l->arg, text, n);
+		is_there = call_over(l);
+	}
+	return is_there;
 }
 
 static void on_timer(void *arg)
@@ -389,6 +414,9 @@ static void opened(struct line *l)
 	if (!call_over(l))
 		return;
 	drop_greeting(l);
+	if (!give_rest(l))
+		return;
+	line_rest_done(&l->rest);
 	set_hold(l, l->expect);
 	/* Once now, or libcurl prunes the connection after 118 s as unused. */
 	if (l->phase == LINE_OPEN)
@@ -449,7 +477,7 @@ int line_init(void)
 {
 	list_init(&starts.lines);
 	loop_timer_init(&starts.timer, start_some, NULL);
-	return line_curl_init(on_connected);
+	return line_curl_init(on_connected, on_input);
 }
 
 void line_done(void)

@@ -19,9 +19,12 @@
 
 static struct multi multi;
 
-int line_curl_init(void (*on_done)(void *arg, CURLcode res))
+int line_curl_init(
+	void (*on_done)(void *arg, CURLcode res), void (*on_input)(void *arg, curl_socket_t fd))
 {
 	int err = multi_init(&multi, on_done);
+
+	multi.on_input = on_input;
 
 	if (!err) /* beyond it, live ones close */
 		curl_multi_setopt(multi.curl, CURLMOPT_MAXCONNECTS, 65536L);

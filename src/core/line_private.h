@@ -1,6 +1,6 @@
 /*
  * Inside line connections: line.c moves lines and bytes, line_curl.c has libcurl connect, line_result.c
- * knows what its failures mean.
+ * knows what its failures mean, line_rest.c has what it reads and does not give out.
  * Runs on: loop.
  */
 #pragma once
@@ -9,9 +9,12 @@
 #include <stdint.h>
 
 #include "coldmail/line.h"
+#include "coldmail/str.h"
 
-/* ON_DONE(ARG, RES) is told, outside of libcurl's own callbacks, how each connecting went. */
-int line_curl_init(void (*on_done)(void *arg, CURLcode res));
+/* ON_DONE(ARG, RES) is told, outside of libcurl's own callbacks, how each connecting went; ON_INPUT(ARG,
+ * FD), that there is something to read which libcurl has not read yet. */
+int line_curl_init(
+	void (*on_done)(void *arg, CURLcode res), void (*on_input)(void *arg, curl_socket_t fd));
 void line_curl_done(void);
 
 struct line_curl_conf {
@@ -40,3 +43,16 @@ void *line_curl_tls(CURL *easy);
 void line_curl_read_ahead(void *tls);
 /* TLS (or NULL) has read bytes that curl_easy_recv() has not given out: no descriptor tells of them. */
 bool line_curl_holds_more(void *tls);
+
+/* ---- what libcurl reads and does not give out (line_rest.c) --------------------------------------- */
+
+/* Zero-initialise it. */
+struct line_rest {
+	struct str bytes; /* that were there to be read when it was looked last */
+	size_t at; /* of them: given out since, or by line_rest_next() */
+};
+void line_rest_done(struct line_rest *r);
+void line_rest_peek(struct line_rest *r, curl_socket_t fd);
+void line_rest_given(struct line_rest *r, const char *p, size_t n); /* libcurl gave these out */
+/* The next whole line of what was not given out, N bytes without its end and a NUL; NULL: none. */
+char *line_rest_next(struct line_rest *r, size_t *ret_n);

@@ -15,6 +15,7 @@
 struct watcher {
 	ev_io io;
 	struct multi *multi;
+	void *arg; /* borrowed: CURLOPT_PRIVATE of the handle that uses it */
 };
 
 static void reap(struct multi *m)
@@ -43,6 +44,8 @@ static void on_io(struct ev_loop *ev, ev_io *io, int revents)
 	struct watcher *w = (struct watcher *)io;
 
 	(void)ev;
+	if (w->multi->on_input && w->arg && revents & EV_READ)
+		w->multi->on_input(w->arg, io->fd);
 	run(w->multi, io->fd,
 		(revents & EV_READ ? CURL_CSELECT_IN : 0) |
 			(revents & EV_WRITE ? CURL_CSELECT_OUT : 0));
@@ -58,8 +61,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *ke
 {
 	struct multi *m = arg;
 	struct watcher *w = kept;
+	char *user = NULL;
 
-	(void)easy;
 	if (w)
 		ev_io_stop(loop_ev(), &w->io);
 	if (what == CURL_POLL_REMOVE) {
@@ -72,6 +75,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *ke
 		ev_init(&w->io, on_io);
 		curl_multi_assign(m->curl, fd, w);
 	}
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &user);
+	w->arg = user;
 	ev_io_set(&w->io, fd,
 		(what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
 	ev_io_start(loop_ev(), &w->io);

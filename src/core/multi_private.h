@@ -13,6 +13,8 @@ struct multi {
 	CURLM *curl; /* owned */
 	struct loop_timer timer;
 	void (*on_done)(void *arg, CURLcode res);
+	/* NULL, or told before libcurl reads from FD for the handle with this CURLOPT_PRIVATE. */
+	void (*on_input)(void *arg, curl_socket_t fd);
 };
 
 /* ON_DONE(ARG, RES) is told, outside of libcurl's own callbacks, how each handle ended; ARG is its

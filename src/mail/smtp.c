@@ -241,6 +241,13 @@ static void on_line(void *arg, const char *text, size_t n)
 	}
 }
 
+/* Who lets us in and turns us away in one breath means the latter. Any other answer to nothing is none. */
+static void on_rest(void *arg, const char *text, size_t n)
+{
+	if (*text == '4' || *text == '5')
+		on_line(arg, text, n);
+}
+
 static void on_flushed(void *arg)
 {
 	mail_smtp_step(arg, ON_FLUSHED);
@@ -270,6 +277,7 @@ static void open_line(struct mail_smtp *s)
 {
 	static const struct line_events events = {
 		.on_open = on_open,
+		.on_rest = on_rest,
 		.on_line = on_line,
 		.on_flushed = on_flushed,
 		.on_end = on_line_end,

@@ -143,6 +143,52 @@ def test_refused_port():
     assert Client("http://127.0.0.1:1/").end.stage == "connect"
 
 
+@pytest.mark.parametrize("login", [[], ["--user", "ali", "--password", "s3cret"]],
+                         ids=["ehlo", "auth"])
+@pytest.mark.parametrize("last, code, text", [
+    (b"421 4.7.0 too many connections\r\n", 421, "too many connections"),
+    (b"554-5.7.1 your account\r\n554 5.7.1 is blocked\r\n", 554, "your account is blocked"),
+])
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at_once", "later"])
+def test_turned_away_in_the_same_breath(login, last, code, text, pause):
+    """Nobody asked for it, but it is why the connection ends."""
+    def serve(peer, lines):
+        peer.sendall(b"220 test\r\n")
+        lines.readline()
+        ready = b"250 test\r\n"
+        if login:
+            peer.sendall(b"250-test\r\n250 AUTH PLAIN\r\n")
+            lines.readline()
+            peer.sendall(b"334 \r\n")
+            lines.readline()
+            ready = b"235 welcome\r\n"
+        peer.sendall(ready + (b"" if pause else last))
+        time.sleep(pause)
+        peer.sendall(last if pause else b"")
+
+    with scripted(serve) as url:
+        client = Client(url, *login, "--pause", 2000)
+    assert client.mails == [] and (client.end.code, client.end.text) == (code, text)
+
+
+def test_an_answer_to_nothing_is_none():
+    def serve(peer, lines):
+        peer.sendall(b"220 test\r\n")
+        lines.readline()
+        peer.sendall(b"250 test\r\n250 what?\r\n")
+        for _ in range(2):
+            lines.readline()
+            peer.sendall(b"250 ok\r\n")
+        lines.readline()
+        peer.sendall(b"354 go\r\n")
+        until_dot(lines)
+        peer.sendall(b"250 taken\r\n")
+        lines.readline()
+
+    with scripted(serve) as url:
+        assert Client(url).fates == ["sent"]
+
+
 def test_ehlo_refused_falls_back_to_helo(fake):
     """A server of old: no extensions, and it works."""
     server = fake("on ehlo do reply 502 5.5.1 what")
