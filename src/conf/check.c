@@ -48,7 +48,7 @@ void conf_check_store(struct conf_load *l)
 			"\"sqlite:PATH\"");
 	} else if (c->store[strlen(c->store) - 1] == '/') {
 		conf_error(l, at, "store = %s: expected the path of a file, not of a directory",
-			conf_shown(l, c->store));
+			conf_shown_url(l, c->store));
 	} else if (!str_starts(c->store, "sqlite:") || !c->store[strlen("sqlite:")]) {
 		conf_error(
 			l, at, "store = %s: expected \"sqlite:PATH\"", conf_shown_url(l, c->store));

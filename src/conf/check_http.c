@@ -81,7 +81,7 @@ void conf_check_unsubscribe(
 		conf_error(l, key->at,
 			"unsubscribe_url = %s: expected https:// and where a proxy reaches "
 			"public_listen, such as \"https://mail.example.com/u\"",
-			conf_shown(l, url));
+			conf_shown_url(l, url));
 		return;
 	}
 	i->unsubscribe_url = mem_arena_ndup(&l->arena, url, n);

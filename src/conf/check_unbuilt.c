@@ -13,7 +13,7 @@ static void check_provider(struct conf_load *l, const struct conf_node *section)
 {
 	const struct conf_unbuilt *u = &l->unbuilt;
 	const struct conf_place at = conf_place_of(section, "url");
-	const char *url = conf_shown(l, u->url);
+	const char *url = conf_shown_url(l, u->url);
 
 	if (*u->url && conf_reach_of(u->url) == CONF_REACH_NONE)
 		conf_error(l, at,
@@ -73,7 +73,7 @@ static void check_imap(struct conf_load *l, const struct conf_node *section)
 		conf_error(l, conf_place_of(section, "imap"),
 			"imap = %s: expected imaps://HOST (TLS at once) or imap://HOST (STARTTLS), "
 			"with or without :PORT",
-			conf_shown(l, url));
+			conf_shown_url(l, url));
 }
 
 void conf_check_mailbox_unbuilt(struct conf_load *l, const struct conf_node *section)
