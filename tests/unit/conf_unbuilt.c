@@ -192,7 +192,7 @@ START_TEST(urls)
 		{ AT_URL("openai", "https://x .com", ""),
 			SECTION(1, "provider") "c.conf:2: url = https://x .com" WANTS },
 		{ AT_URL("openai", "https://u:p@x.com/", ""),
-			SECTION(1, "provider") "c.conf:2: url = https://u:p@x.com/" WANTS },
+			SECTION(1, "provider") "c.conf:2: url = https://***@x.com/" WANTS },
 		{ AT_URL("openai", "http://192.0.2.1:11434/v1", ""),
 			SECTION(1, "provider") "c.conf:2: warning: url = "
 					       "http://192.0.2.1:11434/v1: prompts leave this "
