@@ -54,8 +54,21 @@
 /* The attempts of a key: '#' is followed by '$'. */
 #define STORE_ATTEMPTS_OF(t, key) t "_id > " key " || '#' AND " t "_id < " key " || '$'"
 
-/* Went out, for all we know. */
+/* Went out, for all we know: what is counted. */
 #define STORE_WENT_OUT "outcome IN ('sent', 'uncertain')"
+
+/* What guards ask instead: may have gone out. Every row but one that is known not to, for the cell that
+ * says so may be the one that cannot be read. (A longer IN would build a table for each mail.) */
+#define STORE_MAY_BE_OUT(e)                                                                        \
+	"((" e "state = 'done' AND " e "outcome IN ('refused', 'cancelled')) OR (" e               \
+	"outcome = '' AND (" e "state IN ('drafted', 'ready') OR " e "state = 'planned')))"        \
+	" IS NOT TRUE"
+
+/* So does a try of it, whatever its row in emails says; its slots say nothing more. */
+#define STORE_TRY_MAY_BE_OUT(e)                                                                    \
+	"EXISTS (SELECT 1 FROM attempts t WHERE " STORE_ATTEMPTS_OF("t.", e "key") " AND"          \
+	" (t.state <> 'released' AND t.state <> 'refused' AND t.state <> 'not_sent' AND"           \
+	" t.state <> 'void' AND t.state <> 'transmitting') IS NOT FALSE)"
 
 /* A lead whose step is none of the stopped ones, ?4. */
 #define STORE_GOES_ON "(?4 = '' OR instr(?4, char(10) || step || char(10)) = 0)"
@@ -187,10 +200,11 @@
 	X(SENT_OF_PERSON, SEEK, "SELECT count(*), max(sent_at) FROM emails WHERE person = ?1"      \
 		" AND " STORE_WENT_OUT)                                                            \
 	X(LAST_OF_CAMPAIGN, SEEK, "SELECT step, from_email FROM emails WHERE person = ?1 AND"      \
-		" campaign_id = ?2 AND " STORE_WENT_OUT " ORDER BY rowid DESC LIMIT 1")            \
-	X(CONTACTED_BY, SEEK, "SELECT campaign_id FROM emails WHERE person = ?1 AND campaign_id"   \
-		" IS NOT ?2 AND " STORE_WENT_OUT " AND coalesce(sent_at, ?3) >= ?3 ORDER BY"       \
-		" rowid DESC LIMIT 1")                                                             \
+		" campaign_id = ?2 AND " STORE_MAY_BE_OUT("") " ORDER BY rowid DESC LIMIT 1")      \
+	X(CONTACTED_BY, SEEK, "SELECT campaign_id FROM emails e WHERE person = ?1 AND"             \
+		" campaign_id IS NOT ?2 AND (typeof(sent_at) <> 'integer' OR sent_at <= 0 OR"      \
+		" sent_at >= ?3) AND (" STORE_MAY_BE_OUT("") " OR " STORE_TRY_MAY_BE_OUT("e.")     \
+		") ORDER BY rowid DESC LIMIT 1")                                                   \
                                                                                                    \
 	/* attempts and their slots */                                                             \
 	X(ATTEMPT_BY_ID, SEEK, STORE_ATTEMPT_FROM "WHERE a._id = ?1 AND a.slot = 0")               \

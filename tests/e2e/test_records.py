@@ -521,3 +521,21 @@ def test_a_lead_that_is_due_at_no_time_is_released(due, tmp_path):
         coldmail.run_until_idle()
         assert len(server.mails()) == 2
         oracle.check(coldmail, server.mails())
+
+
+@pytest.mark.parametrize("cell", [None, "sent ", 1.5, b"sent", ""])
+def test_case_12_one_unreadable_cell_lets_no_other_campaign_write(cell, tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(
+            tmp_path,
+            mailbox(ALI, server.port),
+            campaign(),
+            campaign("investors", recontact_after="365d"),
+        )
+        coldmail.import_leads(addresses(2))
+        coldmail.run_until_idle()
+        with coldmail.database(write=True) as db:
+            db.execute("UPDATE emails SET outcome = ? WHERE to_email LIKE 'lead0%'", (cell,))
+        coldmail.import_leads(addresses(2), "investors")
+        coldmail.run_until_idle()
+        assert sorted(m.to[0] for m in server.mails()) == addresses(2)

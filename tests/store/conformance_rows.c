@@ -148,6 +148,83 @@ START_TEST(case_12_no_field_of_a_step_mails_it_again)
 }
 END_TEST
 
+/* Two ways to a second campaign: a lead that is new to it, and one that came over to it. */
+static void check_other_campaigns_keep_off(const char *email, const char *what, const char *value)
+{
+	char sql[200];
+
+	snprintf(sql, sizeof sql,
+		"UPDATE leads SET campaign = 'other', state = 'queued', stage = 'draft', due = 0,"
+		" step = 'intro', last_step = '' WHERE email = '%s'",
+		email);
+	rig_sqlite_exec(sql);
+	const struct store_claimed *c = rig_claim_of("other", LEAD_STAGE_DRAFT, NULL, 1)->u.claim.v;
+	ck_assert_str_eq(c->lead.email, email);
+	ck_assert_msg(c->contacted_by, "emails.%s = %s: claimed by a second campaign", what, value);
+	snprintf(sql, sizeof sql, "DELETE FROM leads WHERE email = '%s'", email);
+	rig_sqlite_exec(sql);
+	ck_assert_msg(
+		rig_import_vars(email, "third", NULL, 0, NOW - 1).result == STORE_ROW_CONTACTED,
+		"emails.%s = %s: imported into a third campaign", what, value);
+}
+
+/* One cell may hold anything: who was written to is not written to by another campaign. */
+START_TEST(case_12_no_field_of_a_step_lets_another_campaign_write)
+{
+	static const char *const fields[] = { "key", "lead_id", "campaign_id", "step",
+		"followup_number", "to_email", "state", "outcome", "status", "sent_at", "date" };
+
+	for (size_t f = 0; f < COUNT(fields); f++) {
+		char email[32], where[64];
+
+		if (str_eq(fields[f], "sent_at") && str_eq(junk[_i], "7"))
+			continue; /* 1970 is long ago, and no nonsense */
+		snprintf(email, sizeof email, "bob%zu@x.com", f);
+		rig_sent(email);
+		snprintf(where, sizeof where, "to_email = '%s'", email);
+		rig.backend->poke("emails", fields[f], junk[_i], where);
+		check_other_campaigns_keep_off(email, fields[f], junk[_i]);
+	}
+}
+END_TEST
+
+/* A row that reads well and lies: the try that it is about says more. */
+START_TEST(a_step_that_denies_its_mail_lets_no_other_campaign_write)
+{
+	static const struct {
+		const char *state, *outcome;
+	} lies[] = { { "'ready'", "''" }, { "'done'", "'refused'" }, { "'done'", "'sent '" },
+		{ "'done'", "''" } };
+
+	for (size_t i = 0; i < COUNT(lies); i++) {
+		char email[32], where[64];
+
+		snprintf(email, sizeof email, "bob%zu@x.com", i);
+		rig_sent(email);
+		snprintf(where, sizeof where, "to_email = '%s'", email);
+		rig.backend->poke("emails", "state", lies[i].state, where);
+		rig.backend->poke("emails", "outcome", lies[i].outcome, where);
+		check_other_campaigns_keep_off(email, "outcome", lies[i].outcome);
+	}
+}
+END_TEST
+
+/* What certainly did not go out keeps nobody away. */
+START_TEST(a_step_that_was_not_sent_keeps_no_other_campaign_away)
+{
+	struct rig_step s = rig_reserved("bob@x.com");
+
+	rig_ok(rig_outcome(&s, 1, STORE_ATTEMPT_NOT_SENT));
+	for (int i = 0; i < 2; i++) {
+		rig_sqlite_exec("DELETE FROM leads");
+		ck_assert_int_eq(
+			rig_import("bob@x.com", i ? "third" : "other").result, STORE_ROW_ADDED);
+		rig.backend->poke("emails", "state", "'done'", "1");
+		rig.backend->poke("emails", "outcome", "'cancelled'", "1");
+	}
+}
+END_TEST
+
 START_TEST(no_field_of_a_try_mails_it_again)
 {
 	for (size_t f = 0; f < COUNT(attempt_fields); f++) {
@@ -286,6 +363,9 @@ static Suite *make(const char *backend)
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, case_01_no_field_of_a_lead_stops_the_batch, 0, N_JUNK);
 	tcase_add_loop_test(t, case_12_no_field_of_a_step_mails_it_again, 0, N_JUNK);
+	tcase_add_loop_test(t, case_12_no_field_of_a_step_lets_another_campaign_write, 0, N_JUNK);
+	tcase_add_test(t, a_step_that_denies_its_mail_lets_no_other_campaign_write);
+	tcase_add_test(t, a_step_that_was_not_sent_keeps_no_other_campaign_away);
 	tcase_add_loop_test(t, no_field_of_a_try_mails_it_again, 0, N_JUNK);
 	tcase_add_loop_test(t, no_field_of_an_open_try_hides_it_from_an_opt_out, 0, N_JUNK);
 	tcase_add_test(t, a_step_that_does_not_fit_its_key_is_not_sent);
