@@ -211,6 +211,11 @@ struct store_suppression {
 	int64_t until_ms; /* wall time at which it ends by itself; 0: it does not */
 };
 
+/* A row of unknown origin: nobody is looked up by it. */
+struct store_idle_suppression {
+	const char *pattern, *why, *remedy; /* for people */
+};
+
 /* What became of open attempts that were to be stopped. */
 struct store_voids {
 	size_t voided; /* certainly not sent */
@@ -578,7 +583,10 @@ struct store_req {
 			struct store_stray *strays;
 			size_t n_strays;
 		} next_due;
-		struct { /* QUICK_CHECK: CM_EIO with `why` when the file is damaged */
+		struct { /* QUICK_CHECK: CM_EIO with `why` when the file is damaged. Answer, too:
+		            suppressions that are there and stop no mail, at most 1000 */
+			struct store_idle_suppression *v;
+			size_t n;
 			void *state; /* the backend's, between slices */
 		} quick_check;
 		struct { /* AUDIT: what does not agree; FIX repairs what is derived */

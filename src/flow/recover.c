@@ -273,4 +273,10 @@ void flow_recover_on_quick_check(struct store_req *r)
 	if (r->err)
 		log_event(LOG_ERR, "store_damaged", LOG_S("why", r->why),
 			LOG_S("remedy", "stop coldmail and restore a backup"));
+	for (size_t i = 0; i < r->u.quick_check.n; i++) {
+		const struct store_idle_suppression *s = &r->u.quick_check.v[i];
+
+		log_event(LOG_WARNING, "suppression_idle", LOG_S("pattern", s->pattern),
+			LOG_S("why", s->why), LOG_S("remedy", s->remedy));
+	}
 }

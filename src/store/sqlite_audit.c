@@ -5,7 +5,8 @@
  * Runs on: lane 0, between groups.
  * With FIX, repairs what is derived, on the state of now: the projections of attempts in emails, of
  * emails in leads, and the tally (by the difference, which is right whatever happened meanwhile; a
- * number that is none is counted anew). Fields of a wrong type: sqlite_fields.c.
+ * number that is none is counted anew); and writes suppressions as they are looked up. Fields of a wrong
+ * type: sqlite_fields.c.
  * Never changes an attempt: what no try says is a finding for people.
  */
 #include "sqlite_audit.h"
@@ -311,6 +312,24 @@ static bool look_at_totals(struct audit *a)
 	return false;
 }
 
+/* ---- suppressions ------------------------------------------------------------------------------ */
+
+static bool look_at_patterns(struct audit *a)
+{
+	bool more = store_patterns_look(&a->snap, &a->page, &a->patterns);
+
+	for (size_t i = 0; i < a->patterns.n_odd; i++) {
+		const struct store_odd_pattern *o = &a->patterns.odd[i];
+
+		FIND(a, "do_not_contact %s: pattern is \"%s\", expected %s: %s",
+			o->meant ? o->meant : o->shown, o->shown, STORE_PATTERN_EXPECTED,
+			store_pattern_remedy(&a->page, o));
+		if (o->meant)
+			store_audit_fix(a, (struct fix){ .what = FIX_PATTERN, .pattern = o });
+	}
+	return more;
+}
+
 /* ---- repairs ----------------------------------------------------------------------------------- */
 
 static void apply(struct audit *a, const struct fix *f)
@@ -340,6 +359,9 @@ static void apply(struct audit *a, const struct fix *f)
 	case FIX_FIELD:
 		store_field_fix(db, f);
 		break;
+	case FIX_PATTERN:
+		store_pattern_fix(db, a->r, f->pattern);
+		break;
 	}
 }
 
@@ -362,7 +384,7 @@ static void apply_all(struct audit *a)
 
 static bool (*const parts[])(struct audit *a) = { store_field_emails, store_field_attempts,
 	store_field_leads, store_field_suppressions, store_field_small, look_at_emails,
-	look_at_attempts, look_at_leads, look_at_tally, look_at_totals };
+	look_at_attempts, look_at_leads, look_at_tally, look_at_totals, look_at_patterns };
 #define N_PARTS (sizeof parts / sizeof *parts)
 
 static struct audit *begin(const char *path, struct store_req *r)
@@ -409,6 +431,7 @@ static bool finish(struct audit *a)
 	else if (a->writer->err)
 		r->err = store_refuse(r, a->writer->err, a->writer->why);
 	store_db_close(&a->snap);
+	store_patterns_done(&a->patterns);
 	mem_arena_done(&a->page);
 	mem_arena_done(&a->arena);
 	free(a);

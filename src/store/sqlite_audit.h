@@ -11,7 +11,7 @@
 #define AUDIT_PAGE 128
 
 struct fix {
-	enum { FIX_EMAIL, FIX_STATUS, FIX_LEAD, FIX_TALLY, FIX_FIELD } what;
+	enum { FIX_EMAIL, FIX_STATUS, FIX_LEAD, FIX_TALLY, FIX_FIELD, FIX_PATTERN } what;
 	const char *key; /* or lead id */
 	const char *lead_id, *person;
 	enum store_outcome outcome;
@@ -22,6 +22,7 @@ struct fix {
 	const struct store_field *field; /* FIX_FIELD: of the row */
 	int64_t row;
 	const char *id; /* of that row */
+	const struct store_odd_pattern *pattern;
 };
 
 struct count {
@@ -43,6 +44,7 @@ struct audit {
 	struct count *counts;
 	size_t n_counts;
 	int64_t n_first, n_reached;
+	struct store_patterns patterns;
 	struct fix *fixes; /* of this page, in its arena */
 	size_t n_fixes;
 };

@@ -97,7 +97,6 @@ static const struct store_field fields[] = {
 	{ "attempts", "delay_envelope", KIND_NUMBER, BY_NULL },
 	{ "attempts", "delay_dot", KIND_NUMBER, BY_NULL },
 
-	{ "do_not_contact", "pattern", KIND_NAME, BY_DELETE },
 	{ "do_not_contact", "reason", KIND_TEXT, BY_SUPPRESS },
 	{ "do_not_contact", "evidence", KIND_TEXT, BY_SUPPRESS },
 	{ "do_not_contact", "source", KIND_TEXT, BY_SUPPRESS },

@@ -329,6 +329,8 @@ void store_row_suppression(sqlite3_stmt *st, struct mem_arena *a, struct store_s
 	ret->source = store_row_text(&row);
 	ret->at_ms = store_row_int(&row, 0);
 	ret->until_ms = store_row_int(&row, 0);
+	if (ret->until_ms < 0)
+		ret->until_ms = 0;
 }
 
 /* ---- ids -------------------------------------------------------------------------------------- */

@@ -48,8 +48,11 @@
 	"SELECT " STORE_ATTEMPT_COLS " FROM attempts a"                                            \
 	" LEFT JOIN attempts s ON s._id = a._id || '!' "
 
-/* Read by store_row_suppression(). A NULL in until: for good. */
+/* Read by store_row_suppression(). */
 #define STORE_SUPPRESSION_COLS "pattern, reason, evidence, source, created_at, until"
+
+/* Holds for good: NULL says so, and what is no time is no end. */
+#define STORE_NO_END "until IS NULL OR typeof(until) <> 'integer' OR until <= 0"
 
 /* The attempts of a key: '#' is followed by '$'. */
 #define STORE_ATTEMPTS_OF(t, key) t "_id > " key " || '#' AND " t "_id < " key " || '$'"
@@ -281,15 +284,22 @@
                                                                                                    \
 	/* suppressions, controls */                                                               \
 	X(SUPPRESSION, SEEK, "SELECT " STORE_SUPPRESSION_COLS " FROM do_not_contact WHERE"         \
-		" pattern = ?1 AND (until IS NULL OR until > ?2)")                                 \
+		" pattern = ?1 AND (" STORE_NO_END " OR until > ?2)")                              \
 	X(SUPPRESS_PUT, NONE, "INSERT INTO do_not_contact (" STORE_SUPPRESSION_COLS ") VALUES"     \
 		" (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (pattern) DO UPDATE SET reason ="           \
 		" excluded.reason, evidence = excluded.evidence, source = excluded.source,"        \
-		" created_at = excluded.created_at, until = excluded.until WHERE"                  \
-		" until < coalesce(excluded.until, 9223372036854775807)")                          \
+		" created_at = excluded.created_at, until = excluded.until WHERE NOT ("            \
+		STORE_NO_END ") AND until < coalesce(excluded.until, 9223372036854775807)")                          \
 	X(SUPPRESS_DROP, SEEK, "DELETE FROM do_not_contact WHERE pattern = ?1")                    \
 	X(SUPPRESS_PAGE, SEEK, "SELECT " STORE_SUPPRESSION_COLS " FROM do_not_contact WHERE"       \
 		" pattern > ?1 ORDER BY pattern LIMIT ?2")                                         \
+	/* A key as it is stored, of any type. */                                                  \
+	X(PATTERNS, SEEK, "SELECT pattern FROM do_not_contact WHERE pattern > iif(?2, CAST(?1"     \
+		" AS TEXT), ?1) ORDER BY pattern LIMIT ?3")                                        \
+	X(PATTERN_GET, SEEK, "SELECT " STORE_SUPPRESSION_COLS " FROM do_not_contact WHERE"         \
+		" pattern = iif(?2, CAST(?1 AS TEXT), ?1)")                                        \
+	X(PATTERN_DROP, SEEK, "DELETE FROM do_not_contact WHERE pattern = iif(?2, CAST(?1 AS"      \
+		" TEXT), ?1)")                                                                     \
 	X(IS_FORGOTTEN, SEEK, "SELECT 1 FROM do_not_contact WHERE pattern = '" LEAD_PERSON_PREFIX  \
 		"' || ?1 AND reason = ?2")                                                         \
 	X(FORGET_LEAD, SEEK, "DELETE FROM leads WHERE email = ?1")                                 \

@@ -271,6 +271,29 @@ enum store_slot store_fact_void(struct store_db *db, struct mem_arena *a, const 
 void store_fact_void_person(struct store_db *db, struct store_req *r, const char *person,
 	const char *why, struct store_voids *ret);
 
+/* Suppressions that stop no mail (sqlite_patterns.c). */
+struct store_odd_pattern {
+	const void *key; /* as it is stored */
+	size_t n;
+	bool is_text;
+	const char *shown; /* for people */
+	const char *meant; /* the canonical form; NULL: nobody can tell */
+};
+struct store_patterns {
+	void *after; /* owned; NULL: from the start */
+	size_t after_n;
+	bool is_after_text;
+	struct store_odd_pattern *odd; /* of the page, in its arena */
+	size_t n_odd;
+};
+/* Looks at the next page; true: there may be another. P starts zeroed. */
+bool store_patterns_look(struct store_db *db, struct mem_arena *a, struct store_patterns *p);
+void store_patterns_done(struct store_patterns *p);
+#define STORE_PATTERN_EXPECTED "the form in which it is looked up, without which it stops no mail"
+const char *store_pattern_remedy(struct mem_arena *a, const struct store_odd_pattern *o);
+/* Writes it down as it is meant, inside a transaction. */
+void store_pattern_fix(struct store_db *db, struct store_req *r, const struct store_odd_pattern *o);
+
 /* ---- long work in slices ---------------------------------------------------------------------- */
 
 #define STORE_SLICE_US 20000 /* a slice may take 50 ms; whoever waits behind it is glad of less */

@@ -411,7 +411,7 @@ ODD_FIELDS = [
     ("mailboxes", "backoff", "long", 'the text "long"', f"coldmailctl resume mailbox {ALI}", False),
     ("mailboxes", "until", b"x", "a BLOB of 1 byte", f"coldmailctl resume mailbox {ALI}", False),
     ("do_not_contact", "until", "for good", 'the text "for good"', "suppress remove", False),
-    ("do_not_contact", "pattern", b"x\0", "a BLOB of 2 bytes", "DELETE FROM do_not_contact WHERE hex(pattern) = '7800'", False),
+    ("do_not_contact", "pattern", b"x\0", '"x\\x00"', "DELETE FROM do_not_contact WHERE lower(hex(pattern)) = '7800'", False),
     ("controls", "value", b"x", "a BLOB of 1 byte", "sets it anew", False),
 ]
 

@@ -7,6 +7,7 @@ import pytest
 
 from daemon import ALI, Coldmail, campaign, mailbox
 from fake_smtp import FakeSmtp
+from support import wait_until
 from test_ctl import run
 
 
@@ -182,3 +183,83 @@ def test_a_refused_recipient_is_there_with_what_the_server_said(tmp_path):
         [by] = coldmail.ctl("suppress", "check", "ada@take.example")["by"]
         assert by["reason"] == "bounced" and by["evidence"].startswith("550 5.1.1 ")
         assert by["source"] == coldmail.rows("SELECT _id FROM attempts WHERE slot = 0")[0][0]
+
+
+@pytest.mark.parametrize("until", ["0", "-1", "1.5", "'tomorrow'", "x'01'", "''"])
+def test_an_end_that_is_no_time_ends_nothing(until, tmp_path):
+    """Written by somebody else: what the list shows is in force."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path, mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(["a@x.example", "b@y.example"])
+        coldmail.ctl("suppress", "add", "a@x.example", "x.example")
+        with coldmail.database(write=True) as db:
+            db.execute(f"UPDATE do_not_contact SET until = {until}")
+            db.execute("UPDATE leads SET state = 'queued', reason = '', stage = 'draft'")
+        assert {e[3] for e in entries(coldmail).values()} == {None}
+        coldmail.ctl("suppress", "add", "x.example", "--until", "2099-01-01")
+        assert entries(coldmail)["x.example"][3] is None
+        coldmail.run_until_idle()
+        assert [m.to for m in server.mails()] == [["b@y.example"]]
+
+
+# as somebody's script wrote it: what it means
+ODD = {
+    "'A@UP.example'": "a@up.example",
+    "' b@sp.example'": "b@sp.example",
+    "CAST('c@blob.example' AS BLOB)": "c@blob.example",
+    "'@dom.example'": "*@dom.example",
+    "'*.under.example'": "under.example",
+    "'Mailto:e@mailto.example'": "e@mailto.example",
+    "'PERSON:00112233445566778899AABBCCDDEEFF'": "person:00112233445566778899aabbccddeeff",
+}
+
+
+def spoil_patterns(coldmail):
+    with coldmail.database(write=True) as db:
+        for odd in [*ODD, "'who knows'", "x'ff00'"]:
+            db.execute(
+                "INSERT INTO do_not_contact (pattern, reason, evidence, source)"
+                f" VALUES ({odd}, 'opted_out', 'by telephone', 'a script')"
+            )
+
+
+def test_patterns_that_stop_no_mail_are_named_at_the_start_and_put_right_by_audit(tmp_path):
+    people = ["a@up.example", "b@sp.example", "c@blob.example", "d@dom.example", "f@a.under.example"]
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign(start="manual")
+    ) as coldmail:
+        coldmail.import_leads([*people, "g@ok.example"])
+        coldmail.ctl("suppress", "add", "b@sp.example", "--until", "2030-01-01")
+        spoil_patterns(coldmail)
+        coldmail.start()
+        wait_until(lambda: len(coldmail.events("suppression_idle")) == len(ODD) + 2)
+        told = {e["pattern"]: e["remedy"] for e in coldmail.events("suppression_idle")}
+        assert "audit --fix" in told["A@UP.example"] and "a@up.example" in told["A@UP.example"]
+        assert "lower(hex(pattern)) = 'ff00'" in told["\\xff\\x00"]
+        assert "suppress add" in told["who knows"]
+        assert len(coldmail.ctl("audit", status=1)["findings"]) == len(ODD) + 2
+        answer = coldmail.ctl("audit", "--fix", status=1)
+        assert answer["fixed"] == len(ODD)
+        known = entries(coldmail)
+        assert set(ODD.values()) <= set(known)
+        assert {known[p][:3] for p in ODD.values()} == {("opted_out", "by telephone", "a script")}
+        assert known["b@sp.example"][3] is None
+        assert len(coldmail.ctl("audit", "--fix", status=1)["findings"]) == 2
+        assert coldmail.count("SELECT count(*) FROM do_not_contact") == len(ODD) + 2
+        coldmail.ctl("start", "founders")
+        coldmail.wait_sent(1)
+        assert coldmail.stop() == 0
+        assert [m.to for m in server.mails()] == [["g@ok.example"]]
+
+
+def test_an_audit_looks_at_every_pattern(coldmail):
+    assert coldmail.ctl("audit")["findings"] == []
+    with coldmail.database(write=True) as db:
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
+            " INSERT INTO do_not_contact (pattern) SELECT CAST(i || 'a@B.example' AS"
+            " BLOB) FROM n UNION ALL SELECT 'X' || i || char(0) || '@c.example' FROM n"
+        )
+    assert len(coldmail.ctl("audit", status=1)["findings"]) == 600
+    assert coldmail.ctl("audit", "--fix", status=1)["fixed"] == 300
+    assert len(coldmail.ctl("audit", status=1)["findings"]) == 300
