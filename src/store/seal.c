@@ -4,8 +4,9 @@
  * Runs on: lane. Called by store_sqlite.c at OPEN and SEAL, by a restore.
  *
  * It may lag behind the store, which is harmless: a ledger with more entries than the seal knows of is
- * what a crash leaves. What it cannot notice: a snapshot that puts back the store and its seal together
- * in the same place, and a copy put over the file after which no entry came.
+ * what a crash leaves. It is never ahead: what it says is committed. What it cannot notice: a snapshot
+ * that puts back the store and its seal together in the same place, and a copy put over the file after
+ * which nobody was mailed or said anything.
  * Device numbers are not compared: they change from boot to boot. Nothing that is read is trusted.
  */
 #include "seal.h"
@@ -194,7 +195,12 @@ static bool parse(char *text, struct store_seal *ret)
 	text += strlen(HEAD);
 	if (!take_id(&text, "store ", ret->store_id) || !take_id(&text, "machine ", ret->machine) ||
 		!take_whole(&text, "inode ", &inode) ||
-		!take_whole(&text, "entries ", &ret->entries) || !str_starts(text, "path /"))
+		!take_whole(&text, "entries ", &ret->come.entries))
+		return false;
+	/* One of an older version knows of no facts. */
+	if (str_starts(text, "facts ") && !take_whole(&text, "facts ", &ret->come.facts))
+		return false;
+	if (!str_starts(text, "path /"))
 		return false;
 	ret->inode = (uint64_t)inode;
 	n = strlen(text);
@@ -204,16 +210,32 @@ static bool parse(char *text, struct store_seal *ret)
 
 /* ---- judging ----------------------------------------------------------------------------------- */
 
-/* What is wrong with S, which has ENTRIES, after THEN was sealed; NULL: nothing. The caller owns it. */
-static char *differs(struct store_seal *s, int64_t entries, const struct store_seal *then)
+/* NULL, or why a store that has COME so far is older than its seal, which the caller owns. */
+static char *is_behind(struct store_come come, struct store_come then)
 {
-	if (!str_eq(s->store_id, then->store_id)) /* two that never mailed anybody */
-		return entries || then->entries ? xstrdup("its seal is that of another store")
-						: NULL;
-	if (entries < then->entries)
+	if (come.entries < then.entries)
 		return xasprintf("its ledger has %" PRId64 " entries, its seal knows of %" PRId64
 				 ": it is an older copy",
-			entries, then->entries);
+			come.entries, then.entries);
+	if (come.facts < then.facts)
+		return xasprintf("%" PRId64
+				 " opt-outs, stops and other orders were given to it, its seal "
+				 "knows of %" PRId64 ": it is an older copy",
+			come.facts, then.facts);
+	return NULL;
+}
+
+/* What is wrong with S, which has COME so far, after THEN was sealed; NULL: nothing. The caller owns
+ * it. */
+static char *differs(struct store_seal *s, struct store_come come, const struct store_seal *then)
+{
+	if (!str_eq(s->store_id, then->store_id)) /* two that never mailed anybody */
+		return come.entries || then->come.entries
+			       ? xstrdup("its seal is that of another store")
+			       : NULL;
+	char *why = is_behind(come, then->come);
+	if (why)
+		return why;
 	if (then->inode == NO_INODE)
 		return xstrdup("it was restored from a backup");
 	s->is_moved = true;
@@ -225,26 +247,26 @@ static char *differs(struct store_seal *s, int64_t entries, const struct store_s
 		return xstrdup("it is another file than the one that was sealed: it was copied or "
 			       "restored");
 	s->is_moved = false;
-	s->entries = then->entries;
+	s->come = then->come;
 	return NULL;
 }
 
-static int judge(struct store_seal *s, int64_t entries, char **ret_why)
+static int judge(struct store_seal *s, struct store_come come, char **ret_why)
 {
 	char *text = read_file(s->file);
 	struct store_seal then = { 0 };
 	int err = CM_OK;
 
 	if (text && parse(text, &then))
-		s->why = differs(s, entries, &then);
+		s->why = differs(s, come, &then);
 	else if (text || errno == EFBIG)
 		s->why = xasprintf("its seal %s is damaged", s->file);
 	else if (errno != ENOENT)
 		err = failed_os(ret_why, "reading", s->file);
-	else if (entries)
+	else if (come.entries)
 		s->why = xasprintf("its ledger has %" PRId64 " entries, and no seal is beside it: "
 				   "it is a copy",
-			entries);
+			come.entries);
 	store_seal_done(&then);
 	free(text);
 	return err;
@@ -259,42 +281,42 @@ static int find(struct store_seal *s, const char *path, char **ret_why)
 		return failed_os(ret_why, "looking for", path);
 	s->file = xasprintf("%s.seal", s->path);
 	s->inode = (uint64_t)st.st_ino & INT64_MAX;
-	s->entries = -1;
+	s->come.entries = -1;
 	return find_machine(s, ret_why);
 }
 
-int store_seal_open(struct store_seal *s, const char *path, const char *store_id, int64_t entries,
-	char **ret_why)
+int store_seal_open(struct store_seal *s, const char *path, const char *store_id,
+	struct store_come come, char **ret_why)
 {
 	store_seal_done(s);
 	memcpy(s->store_id, store_id, sizeof s->store_id);
 	int err = find(s, path, ret_why);
 	if (!err)
-		err = judge(s, entries, ret_why);
-	return err || s->why ? err : store_seal_write(s, entries, ret_why);
+		err = judge(s, come, ret_why);
+	return err || s->why ? err : store_seal_write(s, come, ret_why);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
-static int write_seal(const struct store_seal *s, int64_t entries, char **ret_why)
+static int write_seal(const struct store_seal *s, struct store_come come, char **ret_why)
 {
 	char *text = xasprintf(HEAD "store %s\nmachine %s\ninode %" PRIu64 "\nentries %" PRId64
-				    "\npath %s\n",
-		s->store_id, s->machine, s->inode, entries, s->path);
+				    "\nfacts %" PRId64 "\npath %s\n",
+		s->store_id, s->machine, s->inode, come.entries, come.facts, s->path);
 	int err = write_file(s->file, text, ret_why);
 
 	free(text);
 	return err;
 }
 
-int store_seal_write(struct store_seal *s, int64_t entries, char **ret_why)
+int store_seal_write(struct store_seal *s, struct store_come come, char **ret_why)
 {
-	if (s->entries == entries && !s->why)
+	if (s->come.entries == come.entries && s->come.facts == come.facts && !s->why)
 		return CM_OK;
-	int err = write_seal(s, entries, ret_why);
+	int err = write_seal(s, come, ret_why);
 	if (err)
 		return err;
-	s->entries = entries;
+	s->come = come;
 	free(s->why);
 	s->why = NULL;
 	return CM_OK;
@@ -334,7 +356,7 @@ int store_seal_keep(const char *path, const char *store_id, char **ret_why)
 	memset(s.machine, '0', sizeof s.machine - 1);
 	memcpy(s.store_id, store_id, sizeof s.store_id);
 	if (!store_seal_id(path, id) || !str_eq(id, store_id))
-		err = write_seal(&s, 0, ret_why);
+		err = write_seal(&s, (struct store_come){ 0 }, ret_why);
 	store_seal_done(&s);
 	return err;
 }

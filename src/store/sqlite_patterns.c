@@ -136,5 +136,6 @@ void store_pattern_fix(struct store_db *db, struct store_req *r, const struct st
 	add.u.suppress.n = 1;
 	(void)store_op_suppress_add(db, &add);
 	store_db_run(db, STORE_SQL_PATTERN_DROP, key, is_text);
+	store_fact_add(db);
 	r->arena = add.arena;
 }

@@ -104,6 +104,10 @@
 	X(META_GET, SEEK, "SELECT value FROM meta WHERE name = ?1")                                \
 	X(META_SET, NONE, "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO"   \
 		" UPDATE SET value = excluded.value")                                              \
+	X(FACTS, SEEK, "SELECT value FROM meta WHERE name = 'facts' AND typeof(value) ="           \
+		" 'integer'")                                                                      \
+	X(FACT_ADD, NONE, "INSERT INTO meta (name, value) VALUES ('facts', 1) ON CONFLICT (name)"  \
+		" DO UPDATE SET value = value + 1")                                                \
                                                                                                    \
 	/* leads */                                                                                \
 	X(LEAD_BY_ROW, SEEK, "SELECT " STORE_LEAD_READ " FROM leads WHERE rowid = ?1")             \

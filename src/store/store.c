@@ -44,6 +44,10 @@ static struct {
 	struct store_req **refused; /* owned array: answered at the end of this turn */
 	size_t n_refused, cap_refused;
 	struct loop_defer refuse;
+	struct store_req *
+		*unsealed; /* owned array: done, and to be answered when they are sealed */
+	size_t n_unsealed, cap_unsealed;
+	size_t n_sealing; /* the first of them, for which a SEAL is under way */
 } front;
 
 /* ---- lane side --------------------------------------------------------------------------------- */
@@ -152,6 +156,88 @@ static void req_end(struct store_req *r)
 	free(r);
 }
 
+/* ---- the seal of what people said --------------------------------------------------------------- */
+
+/* What is acknowledged must not be unknown to a copy that nobody notices; so the seal knows it first. It
+ * is never ahead of the store: a crash in between leaves it behind, and nothing acknowledged. */
+static bool is_sealed_first(const struct store_req *r)
+{
+	if (r->err || front.restored || front.is_closing)
+		return false;
+	switch ((int)r->op) {
+	case STORE_LEAD_ACT:
+		return !r->u.act.dry_run;
+	case STORE_SUPPRESS_ADD:
+	case STORE_SUPPRESS_REMOVE:
+		return !r->u.suppress.dry_run;
+	case STORE_FORGET:
+		return !r->u.forget.dry_run;
+	case STORE_CONTROL_SET:
+		return true;
+	case STORE_AUDIT:
+		return r->u.audit.fix;
+	default:
+		return false;
+	}
+}
+
+static void on_sealed(struct store_req *seal);
+
+/* All that waits now: one seal knows it. */
+static void seal_them(void)
+{
+	if (front.n_sealing || !front.n_unsealed)
+		return;
+	front.n_sealing = front.n_unsealed;
+	store_send(store_req_new(STORE_SEAL, on_sealed, 0, NULL));
+}
+
+/* A store that is taken for a copy has no seal to renew; another failure is theirs, too. */
+static void answer_sealed(struct store_req *r, const struct store_req *seal)
+{
+	if (is_sealed_first(r) && seal->err && seal->err != CM_EPERM)
+		r->err = store_refuse(r, seal->err, seal->why);
+	req_end(r);
+}
+
+static void on_sealed(struct store_req *seal)
+{
+	struct store_req **v = front.unsealed;
+	size_t n = front.n_sealing, all = front.n_unsealed, i = 0;
+
+	front.unsealed = NULL;
+	front.n_unsealed = front.cap_unsealed = front.n_sealing = 0;
+	while (i < n || (i < all && !is_sealed_first(v[i])))
+		answer_sealed(v[i++], seal);
+	for (; i < all; i++) {
+		mem_grow(front.unsealed, front.cap_unsealed, front.n_unsealed + 1);
+		front.unsealed[front.n_unsealed++] = v[i];
+	}
+	free(v);
+	seal_them();
+}
+
+/* Answers of a lane come in the order of what they are about: what was asked after a pause must not seem
+ * to be before it. */
+static bool is_in_line(const struct store_req *r)
+{
+	const struct store_req *first = front.n_unsealed ? front.unsealed[0] : NULL;
+
+	return first &&
+	       front.backend->lane_of(front.be, r) == front.backend->lane_of(front.be, first);
+}
+
+static void answer_in_turn(struct store_req *r)
+{
+	if (!is_sealed_first(r) && !is_in_line(r)) {
+		req_end(r);
+		return;
+	}
+	mem_grow(front.unsealed, front.cap_unsealed, front.n_unsealed + 1);
+	front.unsealed[front.n_unsealed++] = r;
+	seal_them();
+}
+
 static void on_answer(struct job *j)
 {
 	struct store_req *r = req_of(j);
@@ -163,7 +249,7 @@ static void on_answer(struct job *j)
 		free(front.restored);
 		front.restored = NULL;
 	}
-	req_end(r);
+	answer_in_turn(r);
 }
 
 /* Answers what was refused before this call; what is refused meanwhile waits for the next. */

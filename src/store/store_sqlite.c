@@ -12,6 +12,7 @@
  */
 #include "store_sqlite.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ struct backend {
 	struct store_keys keys; /* written by OPEN, before any other request is sent */
 	struct store_seal seal; /* so, too; then the reader's, and lane 0's again at the end */
 	struct store_db db[2]; /* of LANE_WRITER, LANE_READER: each its lane's */
+	_Atomic bool is_copy; /* set by OPEN, cleared by a SEAL that takes over */
 };
 
 /* ---- operations -------------------------------------------------------------------------------- */
@@ -35,9 +37,11 @@ struct backend {
 struct op {
 	store_op_fn *run;
 	const char *before, *after; /* fail-points around its COMMIT */
+	bool is_fact; /* somebody's order, which a copy of the store from before would not know */
 };
 
-#define OP(name, fn) [STORE_##name] = { store_op_##fn, #fn ".before_commit", #fn ".after_commit" }
+#define OP(name, fn, ...)                                                                          \
+	[STORE_##name] = { store_op_##fn, #fn ".before_commit", #fn ".after_commit", ##__VA_ARGS__ }
 static const struct op ops[] = {
 	OP(PING, ping),
 	OP(IMPORT, import),
@@ -51,11 +55,11 @@ static const struct op ops[] = {
 	OP(RECOVER, recover),
 	OP(WAKE, wake),
 	OP(UNBIND, unbind),
-	OP(LEAD_ACT, lead_act),
-	OP(SUPPRESS_ADD, suppress_add),
-	OP(SUPPRESS_REMOVE, suppress_remove),
-	OP(FORGET, forget),
-	OP(CONTROL_SET, control_set),
+	OP(LEAD_ACT, lead_act, true),
+	OP(SUPPRESS_ADD, suppress_add, true),
+	OP(SUPPRESS_REMOVE, suppress_remove, true),
+	OP(FORGET, forget, true),
+	OP(CONTROL_SET, control_set, true),
 	OP(MAILBOX_SET, mailbox_set),
 	OP(TEST_SLOT, test_slot),
 	OP(RESOLVE, resolve),
@@ -127,12 +131,30 @@ static void answer(struct store_db *db, struct store_req *r)
 	db->err = CM_OK;
 }
 
+/* For the seal. A copy counts nothing: it would catch up with its seal, and be none. */
+void store_fact_add(struct store_db *db)
+{
+	if (!*db->is_copy)
+		store_db_run(db, STORE_SQL_FACT_ADD);
+}
+
+/* What changed something by somebody's order is counted. */
+static int run_op(struct store_db *db, struct store_req *r)
+{
+	int64_t before = sqlite3_total_changes64(db->h);
+	int err = ops[r->op].run(db, r);
+
+	if (ops[r->op].is_fact && !err && sqlite3_total_changes64(db->h) != before)
+		store_fact_add(db);
+	return err;
+}
+
 /* Inside a savepoint: what R changed is undone when it fails, or was only to be looked at. */
 static void run_apart(struct store_db *db, struct store_req *r)
 {
 	store_db_run(db, STORE_SQL_OP_BEGIN);
 	if (!db->err)
-		r->err = ops[r->op].run(db, r);
+		r->err = run_op(db, r);
 	answer(db, r);
 	if (db->is_broken)
 		return;
@@ -146,7 +168,7 @@ static bool run_plain(struct store_db *db, struct store_req *r)
 {
 	int64_t before = sqlite3_total_changes64(db->h);
 
-	r->err = ops[r->op].run(db, r);
+	r->err = run_op(db, r);
 	answer(db, r);
 	return db->is_broken || !(r->err || is_dry_run(r)) ||
 	       sqlite3_total_changes64(db->h) == before;
@@ -246,12 +268,13 @@ static int open_db(struct backend *b, struct store_req *r)
 
 /* ---- SEAL -------------------------------------------------------------------------------------- */
 
-static int64_t count_entries(struct store_db *db)
+static struct store_come how_far(struct store_db *db)
 {
-	int64_t n = store_db_int(db, 0, STORE_SQL_ENTRIES);
+	struct store_come come = { .entries = store_db_int(db, 0, STORE_SQL_ENTRIES),
+		.facts = store_db_int(db, 0, STORE_SQL_FACTS) };
 
 	store_db_release(db);
-	return n;
+	return come;
 }
 
 /* The answer to R is that of the seal: ERR, and WHY, which is freed. */
@@ -266,21 +289,22 @@ static int sealed(struct store_req *r, int err, char *why)
 static int open_seal(struct backend *b, struct store_req *r)
 {
 	struct store_db *db = &b->db[LANE_WRITER];
-	int64_t entries = count_entries(db);
+	struct store_come come = how_far(db);
 	char *why = NULL;
 
 	if (db->err)
 		return store_refuse(r, db->err, db->why);
-	int err = store_seal_open(&b->seal, b->path, b->keys.store_id, entries, &why);
+	int err = store_seal_open(&b->seal, b->path, b->keys.store_id, come, &why);
 	sealed(r, err, why);
 	r->u.open.restored = mem_arena_dup(&r->arena, b->seal.why);
+	b->is_copy = b->seal.why;
 	return err;
 }
 
 /* What it counts is committed: a reader sees nothing else. */
 int store_op_seal(struct store_db *db, struct store_req *r)
 {
-	int64_t entries = count_entries(db);
+	struct store_come come = how_far(db);
 	char *why = NULL;
 
 	if (db->err)
@@ -291,7 +315,9 @@ int store_op_seal(struct store_db *db, struct store_req *r)
 		return store_refuse(r, CM_ESTATE, db->seal->why);
 	if (r->u.seal.dry_run)
 		return CM_OK;
-	int err = store_seal_write(db->seal, entries, &why);
+	int err = store_seal_write(db->seal, come, &why);
+	if (!err)
+		*db->is_copy = false;
 	return sealed(r, err, why);
 }
 
@@ -299,12 +325,13 @@ int store_op_seal(struct store_db *db, struct store_req *r)
 static void seal_at_end(struct backend *b)
 {
 	struct store_db *db = &b->db[LANE_WRITER];
-	int64_t entries = db->h && b->seal.file ? count_entries(db) : 0;
 	char *why = NULL;
 
 	if (!db->h || !b->seal.file || b->seal.why || db->err)
 		return;
-	(void)!store_seal_write(&b->seal, entries, &why); /* the old one is true, too */
+	struct store_come come = how_far(db);
+	if (!db->err)
+		(void)!store_seal_write(&b->seal, come, &why); /* the old one is true, too */
 	free(why);
 }
 
@@ -337,6 +364,7 @@ static void *sqlite_make(const struct store_conf *conf)
 	store_place_init(&b->place, b->path);
 	b->db[LANE_WRITER].person_secret = b->keys.person_secret;
 	b->db[LANE_READER].seal = &b->seal;
+	b->db[LANE_WRITER].is_copy = b->db[LANE_READER].is_copy = &b->is_copy;
 	return b;
 }
 

@@ -51,6 +51,7 @@ struct store_db {
 	const uint8_t *person_secret; /* borrowed: from the backend */
 	struct plan_zones *zones; /* owned; NULL: nobody asked for one yet */
 	struct store_seal *seal; /* borrowed: from the backend; the reader's, for SEAL */
+	_Atomic bool *is_copy; /* borrowed: from the backend */
 };
 
 enum store_db_kind { STORE_DB_WRITER, STORE_DB_READER };
@@ -214,6 +215,7 @@ store_op_fn store_op_draft, store_op_reserve, store_op_slot, store_op_outcome, s
 store_op_fn store_op_doubt;
 /* store_sqlite.c */
 store_op_fn store_op_seal;
+void store_fact_add(struct store_db *db); /* one more order that a copy would not know of */
 /* sqlite_facts.c */
 store_op_fn store_op_suppress_add, store_op_suppress_remove, store_op_control_set;
 /* sqlite_forget.c */

@@ -47,6 +47,25 @@ def test_case_48_killed_around_an_opt_out_by_link(side, coldmail, server):
     oracle.check(coldmail, server.mails())
 
 
+@pytest.mark.parametrize("point", ["seal.before_write", "seal.before_rename", "seal.after_rename"])
+def test_killed_between_an_opt_out_and_its_seal(point, coldmail, server):
+    """The seal is behind or right, never ahead: the store is not taken for a copy, and nobody was told
+    what the seal does not know."""
+    token = token_of(coldmail, LEAD)
+    start_to_be_killed_at(coldmail, point)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        coldmail.page.post(token)
+    assert coldmail.wait() == -signal.SIGKILL
+    assert coldmail.lead(LEAD)["reason"] == "opted_out"
+    coldmail.start()
+    assert not coldmail.events("store_restored")
+    assert coldmail.page.post(token)[0].status == 200
+    assert coldmail.stop() == 0
+    coldmail.fast_forward()
+    assert sum(m.to == [LEAD] for m in server.mails()) == 1
+    oracle.check(coldmail, server.mails())
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_killed_while_somebody_is_forgotten(side, coldmail, server):
     start_to_be_killed_at(coldmail, f"forget.{side}")

@@ -117,6 +117,53 @@ def test_case_15_an_older_copy_over_the_file_mails_nobody(coldmail, server):
     refuses(coldmail, server, "its ledger has 6 entries, its seal knows of 12")
 
 
+ORDERS = {
+    "stop": ("leads", "stop", "lead0@later.example", "--because", "opted-out"),
+    "hold": ("leads", "hold", "lead0@later.example"),
+    "suppress": ("suppress", "add", "later.example"),
+    "forget": ("forget", "lead0@later.example"),
+    "pause": ("pause", "all"),
+    "audit": ("audit", "--fix"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("runs", [True, False])
+def test_case_15_a_copy_that_does_not_know_of_an_order_mails_nobody(coldmail, server, order, runs):
+    """No mail was sent since; what somebody was told to hold is gone with the file."""
+    with coldmail.database(write=True) as db:
+        db.execute("INSERT INTO do_not_contact (pattern) VALUES ('Lead0@LATER.example')")
+    copy = backup(coldmail)
+    if runs:
+        coldmail.start()
+    coldmail.ctl(*ORDERS[order])
+    coldmail.kill()
+    for name in ("store.db-wal", "store.db-shm"):
+        (coldmail.folder / name).unlink(missing_ok=True)
+    with open(coldmail.store, "r+b") as file:  # the same inode
+        file.write(copy.read_bytes())
+        file.truncate()
+    refuses(coldmail, server, "opt-outs, stops and other orders")
+
+
+def test_an_order_that_changed_nothing_and_a_look_count_for_nothing(coldmail):
+    before = seal_of(coldmail)["facts"]
+    for _ in range(2):
+        coldmail.ctl("suppress", "add", "x.example")
+    coldmail.ctl("leads", "stop", "lead0@later.example", "--dry-run")
+    assert int(seal_of(coldmail)["facts"]) == int(before) + 1
+
+
+def test_a_seal_of_an_older_version_is_read_and_renewed(coldmail, server):
+    seal = coldmail.folder / "store.db.seal"
+    lines = seal.read_text().splitlines(keepends=True)
+    seal.write_text("".join(l for l in lines if not l.startswith("facts ")))
+    assert "facts" not in seal_of(coldmail)
+    send_the_rest(coldmail, server)
+    assert int(seal_of(coldmail)["facts"]) > 0
+    assert not coldmail.events("store_restored")
+
+
 def test_case_15_a_copy_in_place_of_the_file_mails_nobody(coldmail, server):
     copy = backup(coldmail)
     copy.replace(coldmail.store)
@@ -192,16 +239,33 @@ def test_a_seal_that_cannot_be_read_is_an_outage(coldmail, server):
 def test_a_store_that_cannot_be_sealed_any_more_mails_nobody(coldmail, server):
     coldmail.start()
     blocked = coldmail.folder / "store.db.seal.tmp"
-    blocked.mkdir()
     coldmail.ctl("resume", "mailbox", ALI)
+    coldmail.wait_sent(6)
+    blocked.mkdir()
+    coldmail.import_leads(addresses(3, "last.example"))
     wait_until(lambda: coldmail.events("store_down"), what="the outage")
     assert "store.db.seal.tmp" in coldmail.events("store_down")[0]["why"]
     sent = len(server.mails())
-    coldmail.import_leads(addresses(3, "last.example"))
+    coldmail.import_leads(addresses(3, "latest.example"))
     time.sleep(1.5)
     assert len(server.mails()) == sent
     blocked.rmdir()
-    coldmail.wait_sent(9)
+    coldmail.wait_sent(12)
+
+
+def test_an_opt_out_that_cannot_be_sealed_is_not_acknowledged(coldmail, server):
+    """It holds all the same; who is not told so asks again."""
+    coldmail.start()
+    blocked = coldmail.folder / "store.db.seal.tmp"
+    blocked.mkdir()
+    refused = coldmail.ctl("suppress", "add", "lead0@later.example", status=69)
+    assert "store.db.seal.tmp" in refused["error"]
+    blocked.rmdir()
+    assert coldmail.ctl("suppress", "add", "lead0@later.example")["added"] == 0
+    coldmail.ctl("resume", "mailbox", ALI)
+    coldmail.wait_sent(5)
+    assert coldmail.stop() == 0
+    assert ["lead0@later.example"] not in [m.to for m in server.mails()]
 
 
 # ---- under the running daemon -------------------------------------------------------------------
