@@ -605,6 +605,11 @@ struct store_req {
 			const char *file;
 			bool dry_run; /* verify only */
 			const char *kept; /* answer: what the store that was there is called now */
+			/* answer: what people said to the store that was there goes into the backup's
+			 * copy, too: suppressions, leads that were stopped or held, and who was
+			 * forgotten */
+			size_t n_suppressions, n_leads, n_forgotten;
+			const char *not_carried; /* why that is not all of it; NULL: it is */
 		} restore;
 		struct
 		{ /* BACKUP: a consistent copy at PATH, mode 0600, fsynced; CM_EEXIST: PATH exists;

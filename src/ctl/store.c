@@ -62,6 +62,25 @@ static int backup(const struct ctl *c)
 
 /* ---- restore ------------------------------------------------------------------------------------ */
 
+/* What people said since the backup was made. */
+static void print_carried(const cJSON *answer)
+{
+	int64_t suppressions = ctl_whole(answer, "suppressions"),
+		leads = ctl_whole(answer, "leads"), forgotten = ctl_whole(answer, "forgotten");
+	const char *missing = ctl_text(answer, "not_carried");
+
+	printf("Carried over from it: %" PRId64 " suppression%s, %" PRId64
+	       " lead%s stopped or held, %" PRId64 " person%s forgotten.\n",
+		suppressions, str_plural(suppressions), leads, str_plural(leads), forgotten,
+		str_plural(forgotten));
+	if (*missing)
+		printf("That is not all: %s.\n"
+		       "Whoever opted out since the backup would be written to again. Bring a list "
+		       "of\n"
+		       "before: coldmailctl suppress import FILE (suppress export writes one).\n",
+			missing);
+}
+
 static int restore(const struct ctl *c)
 {
 	cJSON *answer = NULL;
@@ -78,10 +97,12 @@ static int restore(const struct ctl *c)
 	}
 	if (c->dry_run)
 		puts("It is a sound backup of this store.");
-	else
-		printf("The backup is in place; the store that was there is %s now.\n"
-		       "It sends nothing before: coldmailctl takeover\n",
+	else {
+		printf("The backup is in place; the store that was there is %s now.\n",
 			ctl_text(answer, "kept"));
+		print_carried(answer);
+		puts("It sends nothing before: coldmailctl takeover");
+	}
 	cJSON_Delete(answer);
 	return CM_EXIT_OK;
 }

@@ -58,6 +58,11 @@ static void on_restored(struct store_req *r)
 	cJSON *out = cJSON_CreateObject();
 	cJSON_AddStringToObject(out, "path", r->u.restore.file);
 	cJSON_AddStringToObject(out, "kept", r->u.restore.kept ? r->u.restore.kept : "");
+	ops_json_whole(out, "suppressions", (int64_t)r->u.restore.n_suppressions);
+	ops_json_whole(out, "leads", (int64_t)r->u.restore.n_leads);
+	ops_json_whole(out, "forgotten", (int64_t)r->u.restore.n_forgotten);
+	if (r->u.restore.not_carried)
+		cJSON_AddStringToObject(out, "not_carried", r->u.restore.not_carried);
 	ops_reply(c, out);
 }
 

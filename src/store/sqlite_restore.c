@@ -1,6 +1,7 @@
 /*
  * RESTORE: a backup in place of the store. It is copied beside it and verified there; then the store
- * that was there gets a dated name, and the copy its name, at once.
+ * that was there gets a dated name, and the copy its name, at once. What people said to it meanwhile goes
+ * into the copy first (sqlite_carry.c).
  * Runs on: lane 0 of a daemon that schedules nothing, in one piece: nobody waits behind it.
  * Never changes the backup, and never loses the old store: it keeps all that it has, its log included.
  * What comes of it is another file than the one that was sealed: store_restored holds.
@@ -168,6 +169,10 @@ static int put_in_place(
 
 	fail_point("restore.copied");
 	if (err || r->u.restore.dry_run)
+		return err;
+	err = store_carry(r, path, copy);
+	fail_point("restore.carried");
+	if (err)
 		return err;
 	err = store_seal_keep(path, id, &why);
 	if (err)

@@ -223,7 +223,7 @@ int store_schema_migrate(struct store_db *db, const char *path,
 
 	if (!db->err && version > (int64_t)n)
 		refuse(db, CM_EVERSION, "the store was made by a newer coldmail");
-	if (!db->err && version && version < (int64_t)n)
+	if (path && !db->err && version && version < (int64_t)n)
 		copy_first(db, path, version, &copy);
 	for (; !db->err && version < (int64_t)n; version++)
 		take_step(db, steps[version].sql, version + 1);
@@ -231,7 +231,8 @@ int store_schema_migrate(struct store_db *db, const char *path,
 		free(copy);
 		return db->err;
 	}
-	*ret_backup = copy;
+	if (path)
+		*ret_backup = copy;
 	return CM_OK;
 }
 

@@ -166,6 +166,13 @@
 	X(LEAD_LIST, PAGE, "SELECT " STORE_LEAD_READ " FROM leads WHERE email > ?1 AND (?2 IS"     \
 		" NULL OR campaign = ?2) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR"        \
 		" reason = ?4) ORDER BY email LIMIT ?5")                                           \
+	X(LEADS_STOPPED, PAGE, "SELECT email, state, reason, error_message FROM leads WHERE"       \
+		" rowid > ?1 AND (state = 'ended' AND reason IN ('opted_out', 'suppressed',"       \
+		" 'lead_replied', 'bounced', 'stopped') OR state = 'held' AND reason ="            \
+		" 'operator') ORDER BY rowid")                                                     \
+	X(LEADS_FORGOTTEN, PAGE, "SELECT email, person FROM leads WHERE rowid > ?1 AND EXISTS"     \
+		" (SELECT 1 FROM do_not_contact WHERE pattern = '" LEAD_PERSON_PREFIX "' ||"       \
+		" person AND reason = '" STORE_FORGOTTEN "') ORDER BY rowid")                      \
 	X(TALLY, SMALL, "SELECT campaign, state, reason, n FROM tally WHERE n <> 0")               \
                                                                                                    \
 	/* what is due, for people */                                                              \
@@ -180,6 +187,10 @@
                                                                                                    \
 	/* emails */                                                                               \
 	X(EMAIL_BY_KEY, SEEK, "SELECT " STORE_EMAIL_COLS " FROM emails WHERE key = ?1")            \
+	X(EMAILS_FORGOTTEN, PAGE, "SELECT to_email, person FROM emails WHERE rowid > ?1 AND"       \
+		" to_email <> '' AND EXISTS (SELECT 1 FROM do_not_contact WHERE pattern = '"       \
+		LEAD_PERSON_PREFIX "' || person AND reason = '" STORE_FORGOTTEN "') ORDER BY"      \
+		" rowid")                                                                          \
 	X(EMAIL_PUT, NONE, "INSERT INTO emails (_id, key, lead_id, campaign_id, person, step,"     \
 		" followup_number, email_type, to_email, from_email, subject, body, draft_hash,"   \
 		" renderer, in_reply_to, \"references\", created_at, state, outcome, status,"      \

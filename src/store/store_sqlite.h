@@ -184,7 +184,8 @@ struct store_keys {
 };
 
 /* Brings the open file at PATH to the last of the N steps, with a copy of it beside it first unless
- * it is new. RET_BACKUP: that copy's path, owned by the caller, or NULL. CM_EVERSION: it is newer. */
+ * it is new. RET_BACKUP: that copy's path, owned by the caller, or NULL. PATH NULL: without a copy.
+ * CM_EVERSION: it is newer. */
 int store_schema_migrate(struct store_db *db, const char *path,
 	const struct store_schema_step *steps, size_t n, char **ret_backup)
 	__attribute__((warn_unused_result));
@@ -308,6 +309,10 @@ bool store_slice_scrub(const char *path, struct store_req *r);
 
 /* RESTORE, all of it; WRITER is closed before its file goes. (sqlite_restore.c) */
 void store_restore(struct store_db *writer, const char *path, struct store_req *r);
+/* What people said to the store FROM goes into COPY, a backup of it: R's answer. An error is COPY's.
+ * (sqlite_carry.c) */
+int store_carry(struct store_req *r, const char *from, const char *copy)
+	__attribute__((warn_unused_result));
 
 #define STORE_BUSY_MS 2000 /* how long a connection of their own waits for a foreign writer */
 

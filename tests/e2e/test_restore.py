@@ -4,6 +4,8 @@ import sqlite3
 import pytest
 
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
+from test_ctl import run
+from unsubscribe import token_of, with_page
 
 LATER = addresses(3, "later.example")
 
@@ -147,3 +149,73 @@ def test_the_file_behind_a_link_is_replaced(coldmail, server, tmp_path):
         second.ctl("restore", str(coldmail.folder / "copy.db"))
         assert second.store.is_symlink()
         assert people(coldmail.store) == {*addresses(3)}
+
+
+# ---- what people said since ---------------------------------------------------------------------
+
+PEOPLE = {
+    name: f"{name}@take.example"
+    for name in ("clicked", "stopped", "replied", "held", "listed", "forgotten", "silent")
+}
+
+
+@pytest.fixture
+def spoken(tmp_path, server):
+    """Everybody got a first mail; then came the backup, and then words of all but one."""
+    with with_page(tmp_path, server) as coldmail:
+        coldmail.import_leads([*PEOPLE.values(), "late@take.example"])
+        coldmail.run_until_idle()
+        coldmail.ctl("backup", str(coldmail.folder / "copy.db"))
+        coldmail.start()
+        assert coldmail.page.post(token_of(coldmail, PEOPLE["clicked"]))[0].status == 200
+        coldmail.ctl("leads", "stop", PEOPLE["stopped"])
+        coldmail.ctl("leads", "stop", PEOPLE["replied"], "--because", "replied")
+        coldmail.ctl("leads", "hold", PEOPLE["held"])
+        coldmail.ctl("suppress", "add", PEOPLE["listed"])
+        coldmail.ctl("suppress", "add", "short.example", "--until", "2099-01-01")
+        coldmail.ctl("forget", PEOPLE["forgotten"])
+        assert coldmail.stop() == 0
+        yield coldmail
+
+
+def mailed_after(coldmail, server):
+    """Who gets the next step once the store is taken over."""
+    before = len(server.mails())
+    coldmail.ctl("takeover")
+    coldmail.fast_forward()
+    return sorted(m.to[0] for m in server.mails()[before:])
+
+
+def test_case_48_what_people_said_since_the_backup_is_carried_over(spoken, server):
+    answer = restore(spoken)
+    assert (answer["suppressions"], answer["leads"], answer["forgotten"]) == (4, 5, 1)
+    assert "not_carried" not in answer
+    assert PEOPLE["forgotten"].encode() not in spoken.store.read_bytes()
+    assert mailed_after(spoken, server) == ["late@take.example", PEOPLE["silent"]]
+    reasons = {e: spoken.lead(PEOPLE[e])["reason"] for e in PEOPLE if e != "forgotten"}
+    assert reasons == {
+        "clicked": "opted_out", "stopped": "stopped", "replied": "lead_replied",
+        "held": "operator", "listed": "suppressed", "silent": "completed"}
+    assert spoken.ctl("audit")["findings"] == []
+
+
+def test_a_backup_of_an_older_version_takes_it_too(spoken, server):
+    with sqlite3.connect(spoken.folder / "copy.db") as db:
+        db.execute("DROP TABLE test_slots")
+        db.execute("UPDATE meta SET value = 5 WHERE name = 'schema'")
+    assert restore(spoken)["suppressions"] == 4
+    assert mailed_after(spoken, server) == ["late@take.example", PEOPLE["silent"]]
+
+
+def test_a_store_that_nobody_can_read_is_said_and_with_what_to_do(spoken, server):
+    spoken.store.write_bytes(b"x" * 100000)
+    told = run(spoken, "--yes", "restore", str(spoken.folder / "copy.db")).stdout
+    assert "That is not all: " in told and "not a database" in told
+    assert "suppress import" in told
+
+
+def test_a_list_of_which_some_is_not_readable_is_said(spoken, server):
+    with spoken.database(write=True) as db:
+        db.execute("INSERT INTO do_not_contact (pattern) VALUES (x'00ff')")
+    answer = restore(spoken)
+    assert answer["suppressions"] == 4 and "1 row of its suppression" in answer["not_carried"]
