@@ -53,6 +53,10 @@ void flow_reload(const struct conf *c);
 /* Something outside changed what is due (an import, a release): the pumps look now. */
 void flow_poke(void);
 
+/* What servers said of ADDRESS is in reasons of pauses and of mailboxes: there it is blotted out. To be
+ * called before the store forgets it, so that nothing brings it back there, and after. */
+void flow_forget(const char *address);
+
 /* The answer of a verb; VOIDS is never NULL (zero where it does not apply). */
 typedef void flow_answer(void *arg, int err, const char *why, const struct store_voids *voids);
 

@@ -65,6 +65,8 @@ bool mailbox_has_history(const struct mailbox *m);
  * that has become something else. */
 struct store_mailbox mailbox_kept(const struct mailbox *m);
 void mailbox_on_change(void (*fn)(struct mailbox *m));
+/* Nothing of what servers said to M names ADDRESS any more. */
+void mailbox_forget(struct mailbox *m, const char *address);
 
 /* ---- may it send ------------------------------------------------------------------------------ */
 

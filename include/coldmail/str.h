@@ -38,6 +38,8 @@ bool str_ends(const char *s, const char *suffix);
 bool str_is_empty(const char *s); /* NULL or "" */
 char *str_trim(char *s); /* in place: ASCII white space at both ends; returns inside s */
 void str_lower(char *s); /* in place, ASCII only */
+/* Every WORD in S, in any case (ASCII), becomes as many '*'. false: there is none. S may be NULL. */
+bool str_blot(char *s, const char *word);
 
 /* Whole-string decimal parse. false: not a number, trailing bytes, or out of range. */
 bool str_to_i64(const char *s, int64_t *ret);

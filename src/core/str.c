@@ -130,6 +130,18 @@ bool str_is_empty(const char *s)
 	return !s || !*s;
 }
 
+bool str_blot(char *s, const char *word)
+{
+	size_t n = strlen(word);
+	bool found = false;
+
+	for (s = s && n ? strcasestr(s, word) : NULL; s; s = strcasestr(s + n, word)) {
+		memset(s, '*', n);
+		found = true;
+	}
+	return found;
+}
+
 static bool is_space(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');

@@ -251,6 +251,18 @@ void flow_controls_free(void)
 	unkept = NULL;
 }
 
+void flow_forget(const char *address)
+{
+	GHashTableIter i;
+	void *value;
+
+	g_hash_table_iter_init(&i, flow.controls);
+	while (g_hash_table_iter_next(&i, NULL, &value))
+		str_blot(value, address);
+	for (size_t k = 0; k < mailbox_count(); k++)
+		mailbox_forget(mailbox_at(k), address);
+}
+
 /* ---- resolve --------------------------------------------------------------------------------------- */
 
 struct resolve_call {

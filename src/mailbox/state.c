@@ -310,6 +310,13 @@ struct store_mailbox mailbox_kept(const struct mailbox *m)
 	};
 }
 
+void mailbox_forget(struct mailbox *m, const char *address)
+{
+	str_blot(m->paused, address);
+	if (str_blot(m->why, address))
+		changed(m);
+}
+
 /* How long a state of an earlier process still lasts. Whatever the clock did meanwhile, or the row
  * says, it is not longer than such a state ever is. */
 static int64_t time_left(enum mailbox_state s, int64_t until_ms)

@@ -27,6 +27,8 @@ static void on_forgotten(struct store_req *r)
 {
 	struct ops_call *c = ops_call_find(r->id);
 
+	if (!r->err && !r->u.forget.dry_run)
+		flow_forget(r->u.forget.email);
 	if (!c || ops_fail_err(c, r->err, r->why))
 		return;
 	c->out = cJSON_CreateObject();
@@ -59,6 +61,8 @@ static void forget(struct ops_call *c)
 	r->u.forget.email_person = r->person;
 	r->u.forget.source = "operator";
 	r->u.forget.dry_run = c->dry_run;
+	if (!c->dry_run)
+		flow_forget(email);
 	store_send(r);
 }
 

@@ -66,6 +66,28 @@ static void forget_suppressions(struct store_db *db, struct store_req *r, const 
 		SQL_T(r->u.forget.source), SQL_I(r->now_ms));
 }
 
+/* The reason of a pause, or how often a step was refused and what was said: all but the name stays. */
+static void forget_controls(struct store_db *db, struct store_req *r)
+{
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_CONTROLS);
+	struct store_control *v = NULL;
+	size_t n = 0;
+
+	for (bool more = st; more; more = store_db_next(db, st)) {
+		struct store_row row = { .st = st, .arena = &r->arena };
+		const char *name = store_row_text(&row), *value = store_row_text(&row);
+		char *blotted = mem_arena_dup(&r->arena, value);
+
+		if (!str_blot(blotted, r->u.forget.email))
+			continue;
+		v = store_grown(&r->arena, v, n, sizeof *v);
+		v[n++] = (struct store_control){ name, blotted, store_row_int(&row, 0) };
+	}
+	for (size_t i = 0; i < n; i++)
+		store_db_run(db, STORE_SQL_CONTROL_PUT, SQL_T(v[i].name), SQL_T(v[i].value),
+			SQL_I(v[i].at_ms));
+}
+
 /* What a server said of its domain, or to a mailbox of ours, may name it. */
 static void forget_words(struct store_db *db, struct store_req *r)
 {
@@ -76,6 +98,7 @@ static void forget_words(struct store_db *db, struct store_req *r)
 	for (size_t i = 0; i < n; i++)
 		store_db_run(db, STORE_SQL_FORGET_EVIDENCE, SQL_T(patterns[i]), SQL_T(email));
 	store_db_run(db, STORE_SQL_FORGET_FAULT, SQL_T(email));
+	forget_controls(db, r);
 }
 
 int store_op_forget(struct store_db *db, struct store_req *r)

@@ -210,3 +210,73 @@ def test_everything_that_is_known_of_a_person_is_shown(coldmail):
     assert known["attempts"][0]["to"] == ADA["email"]
     assert known["suppressions"][0]["evidence"] == "a letter"
     assert "emails" not in coldmail.ctl("leads", "show", ADA["email"])
+
+
+# ---- what servers said of somebody --------------------------------------------------------------
+
+NAMED = ADA["email"].title()
+
+
+def everywhere(coldmail):
+    """All that it shows to people about why it does not send."""
+    shown = [coldmail.ctl("why"), coldmail.ctl("why", ALI), coldmail.ctl("mailboxes")]
+    return f"{shown} {coldmail.status()}".lower()
+
+
+def forget_and_look(coldmail):
+    """It is gone from memory, and comes back to the store with nothing that is written there later."""
+    assert ADA["email"] in everywhere(coldmail)
+    coldmail.ctl("forget", ADA["email"])
+    assert ADA["email"] not in everywhere(coldmail)
+    before = coldmail.count("SELECT count(*) FROM controls")
+    coldmail.ctl("resume", "all")
+    assert coldmail.stop() == 0
+    assert ADA["email"].encode() not in b"".join(
+        f.read_bytes().lower() for f in coldmail.folder.glob("store.db*")
+    )
+    coldmail.start()
+    assert ADA["email"] not in everywhere(coldmail)
+    return before
+
+
+def test_the_reason_of_a_mailbox_names_nobody(tmp_path):
+    text = f"451 4.7.1 <{NAMED}>: sending rate of your account exceeded, slow down"
+    code, _, rest = text.partition(" ")
+    rule = f'on rcpt do reply {code} "{rest}"'
+    with FakeSmtp(tmp_path / "smtp", rules=[rule]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads([ADA])
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM mailboxes WHERE state = 'throttled'", 1)
+        forget_and_look(coldmail)
+        assert "slow down" in everywhere(coldmail)
+
+
+def test_the_reason_of_a_pause_of_our_own_names_nobody(tmp_path):
+    rules = [
+        f'on rcpt to ada* do reply 554 "5.0.0 Zorbl frobnicated {NAMED} quux"',
+        "on rcpt do reply 554 5.0.0 Zorbl frobnicated you",
+    ]
+    with FakeSmtp(tmp_path / "smtp", rules=rules) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign()
+    ) as coldmail:
+        coldmail.import_leads(["a@b.example", "a@c.example"])
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM attempts WHERE state = 'refused'", 2)
+        coldmail.import_leads([ADA])
+        coldmail.wait_for("SELECT count(*) FROM controls WHERE name LIKE 'pause/mailbox/%'", 1)
+        assert forget_and_look(coldmail) == 1
+        assert "frobnicated ****" in everywhere(coldmail)
+
+
+def test_the_count_of_a_refused_content_names_nobody_and_goes_on(tmp_path):
+    rule = f'on rcpt do reply 554 "5.7.1 <{NAMED}>: Message content rejected as spam"'
+    with FakeSmtp(tmp_path / "smtp", rules=[rule]) as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign(content_rejected_stop=1)
+    ) as coldmail:
+        coldmail.import_leads([ADA])
+        coldmail.start()
+        coldmail.wait_for("SELECT count(*) FROM controls", 1)
+        assert forget_and_look(coldmail) == 1
+        assert [r["reason"] for r in coldmail.ctl("why") if r["binds"]] == ["content_rejected"]
