@@ -47,8 +47,9 @@ bool lead_state_parse(const char *name, enum lead_state *ret)
 	return false;
 }
 
-/* A lead stays where it is to be due at another time or held for another reason. One that ended
- * comes back only because an operator released it. */
+/* A lead stays where it is to be due at another time, held for another reason, or ended for one that says
+ * more. One that ended comes back by an operator's word (release, resolve), or because an import brings it
+ * to another campaign. */
 bool lead_state_may(enum lead_state from, enum lead_state to)
 {
 	static const bool moves[N_STATES][N_STATES] = {
@@ -60,7 +61,7 @@ bool lead_state_may(enum lead_state from, enum lead_state to)
 		[LEAD_IN_FLIGHT] = { [LEAD_QUEUED] = true,
 			[LEAD_HELD] = true,
 			[LEAD_ENDED] = true },
-		[LEAD_ENDED] = { [LEAD_QUEUED] = true },
+		[LEAD_ENDED] = { [LEAD_QUEUED] = true, [LEAD_ENDED] = true },
 	};
 
 	return moves[from][to];

@@ -53,7 +53,7 @@ static void hold(struct carry *c, const struct lead *l, const char *note)
 		.stage = l->stage,
 		.due_ms = -1 };
 
-	store_lead_move(&c->db, l->id, &to, NULL, note);
+	(void)store_lead_move(&c->db, l->id, l->state, &to, NULL, note);
 }
 
 /* An end says more than a hold, and who said no stays with that (store_lead_end). */

@@ -206,10 +206,12 @@ static void claim_one(struct store_db *db, struct store_req *r, int64_t row)
 
 	if (why) {
 		store_db_run(db, STORE_SQL_LEAD_SPOIL, SQL_I(row), SQL_T(why));
+		store_lead_log(db, c->lead.id, LEAD_QUEUED, LEAD_HELD, why);
 		*c = (struct store_claimed){ 0 };
 		return;
 	}
 	store_db_run(db, STORE_SQL_CLAIM_TAKE, SQL_I(row), SQL_T(r->u.claim.instance));
+	store_lead_log(db, c->lead.id, LEAD_QUEUED, LEAD_IN_FLIGHT, "claimed");
 	c->lead.state = LEAD_IN_FLIGHT;
 	r->u.claim.n++;
 }

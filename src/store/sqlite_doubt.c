@@ -119,6 +119,6 @@ int store_op_doubt(struct store_db *db, struct store_req *r)
 		return CM_OK; /* the ledger outlives the lead */
 	store_lead_recount(db, lead.id, lead.person);
 	if (would_go_on(&lead, r->now_ms))
-		store_lead_move(db, lead.id, &to, NULL, DOUBT);
+		(void)store_lead_move(db, lead.id, lead.state, &to, NULL, DOUBT);
 	return CM_OK;
 }

@@ -60,7 +60,7 @@ int store_op_draft(struct store_db *db, struct store_req *r)
 	store_email_put(db, e, r->now_ms);
 	answer(e, now.created_ms);
 	if (r->u.draft.to.state != LEAD_IN_FLIGHT)
-		store_lead_move(
-			db, e->lead_id, &r->u.draft.to, store_claim_of(r->u.draft.claim), NULL);
+		(void)store_lead_move(db, e->lead_id, LEAD_IN_FLIGHT, &r->u.draft.to,
+			store_claim_of(r->u.draft.claim), NULL);
 	return CM_OK;
 }

@@ -185,6 +185,7 @@ static bool is_free(struct store_db *db, const struct lead *l)
 static void settle(struct store_db *db, struct store_req *r, struct store_import_row *row,
 	struct lead *l, const char *from)
 {
+	enum lead_state was = l->state;
 	char id[STORE_ID];
 
 	if (!*l->id) {
@@ -195,7 +196,12 @@ static void settle(struct store_db *db, struct store_req *r, struct store_import
 	row->other = from;
 	merge_vars(&r->arena, l, row);
 	place(db, r, row, l);
+	if (!lead_state_may(was, l->state)) {
+		row->result = STORE_ROW_DUPLICATE;
+		return;
+	}
 	write_lead(db, STORE_SQL_LEAD_UPDATE, l);
+	store_lead_log(db, l->id, was, l->state, "imported");
 }
 
 static void move(
@@ -219,6 +225,7 @@ static void update(
 	if (l->state == LEAD_HELD && l->reason == LEAD_REASON_MISSING_FIELD) {
 		l->state = LEAD_QUEUED;
 		l->reason = LEAD_REASON_NONE;
+		store_lead_log(db, l->id, LEAD_HELD, LEAD_QUEUED, "imported");
 	}
 	write_lead(db, STORE_SQL_LEAD_UPDATE, l);
 }

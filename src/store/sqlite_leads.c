@@ -3,13 +3,16 @@
  * (RECOVER), free of a mailbox that is gone (UNBIND), and what an operator or an event says about
  * one of them (LEAD_ACT).
  * Runs on: lane 0, inside a group's transaction.
- * store_lead_move() is the only place that gives a known lead another state; leads.status and the
+ * store_lead_move() is the only place that gives a known lead another state, and only by the table of
+ * legal moves (lead_state_may); those of many at once are written in their statements, and an import
+ * writes the whole lead. leads.status and the
  * tally follow in the same transaction.
  */
 #include "store_sqlite.h"
 
 #include "coldmail/clock.h"
 #include "coldmail/err.h"
+#include "coldmail/log.h"
 
 /* ---- shared ----------------------------------------------------------------------------------- */
 
@@ -18,19 +21,45 @@ const char *store_claim_of(const char *claim)
 	return claim ? claim : "";
 }
 
-bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
-	const char *claim, const char *error)
+int store_lead_check(struct store_req *r, enum lead_state from, enum lead_state to)
+{
+	if (lead_state_may(from, to))
+		return CM_OK;
+	return store_refuse(r, CM_ESTATE,
+		mem_arena_printf(&r->arena, "a lead may not go from %s to %s",
+			lead_state_name(from), lead_state_name(to)));
+}
+
+void store_lead_log(const struct store_db *db, const char *lead_id, enum lead_state from,
+	enum lead_state to, const char *why)
+{
+	if (!db->is_dry)
+		log_event(LOG_DEBUG, "lead_state", LOG_S("lead", lead_id),
+			LOG_S("from", lead_state_name(from)), LOG_S("to", lead_state_name(to)),
+			LOG_S("why", why));
+}
+
+int store_lead_move(struct store_db *db, const char *lead_id, enum lead_state from,
+	const struct store_lead_to *to, const char *claim, const char *error)
 {
 	struct store_val due = SQL_I(to->due_ms), unchanged = SQL_T(NULL);
 	bool is_held = to->state == LEAD_HELD, has_reason = is_held || to->state == LEAD_ENDED;
 	const char *reason = lead_reason_name(has_reason ? to->reason : LEAD_REASON_NONE);
 
-	return store_db_run(db, STORE_SQL_LEAD_MOVE, SQL_T(lead_id),
-		       SQL_T(lead_state_name(to->state)), SQL_T(reason),
-		       SQL_I(is_held ? to->until_ms : CLOCK_NEVER_MS),
-		       SQL_T(to->state == LEAD_ENDED ? NULL : lead_stage_name(to->stage)),
-		       SQL_T(to->step), SQL_T(to->last_step), to->due_ms < 0 ? unchanged : due,
-		       SQL_T(to->mailbox), SQL_T(error), SQL_T(claim)) == 1;
+	if (!lead_state_may(from, to->state)) {
+		log_event(LOG_ERR, "lead_move_refused", LOG_S("lead", lead_id),
+			LOG_S("from", lead_state_name(from)),
+			LOG_S("to", lead_state_name(to->state)));
+		return CM_ESTATE;
+	}
+	if (store_db_run(db, STORE_SQL_LEAD_MOVE, SQL_T(lead_id), SQL_T(lead_state_name(to->state)),
+		    SQL_T(reason), SQL_I(is_held ? to->until_ms : CLOCK_NEVER_MS),
+		    SQL_T(to->state == LEAD_ENDED ? NULL : lead_stage_name(to->stage)),
+		    SQL_T(to->step), SQL_T(to->last_step), to->due_ms < 0 ? unchanged : due,
+		    SQL_T(to->mailbox), SQL_T(error), SQL_T(claim)) != 1)
+		return CM_ENOENT;
+	store_lead_log(db, lead_id, from, to->state, *reason ? reason : error);
+	return CM_OK;
 }
 
 /* Who said no stays with that: nothing that is said later makes less of it. */
@@ -47,7 +76,7 @@ void store_lead_end(
 	/* That nobody may write to it says less than why it ended. */
 	if (l->state == LEAD_ENDED && (is_final(l->reason) || reason == LEAD_REASON_SUPPRESSED))
 		return;
-	store_lead_move(db, l->id, &to, NULL, note);
+	(void)store_lead_move(db, l->id, l->state, &to, NULL, note);
 }
 
 void store_lead_recount(struct store_db *db, const char *lead_id, const char *person)
@@ -98,7 +127,11 @@ int store_op_lead_set(struct store_db *db, struct store_req *r)
 	bool cancel = r->u.lead_set.cancel == STORE_OUTCOME_CANCELLED;
 	const char *key = cancel || error ? key_of(db, &r->arena, id) : NULL;
 
-	if (!store_lead_move(db, id, &r->u.lead_set.to, store_claim_of(r->u.lead_set.claim), error))
+	int err = store_lead_check(r, LEAD_IN_FLIGHT, r->u.lead_set.to.state);
+	if (err)
+		return err;
+	if (store_lead_move(db, id, LEAD_IN_FLIGHT, &r->u.lead_set.to,
+		    store_claim_of(r->u.lead_set.claim), error))
 		return store_refuse(r, CM_ESTATE, "the lead is not in flight any more");
 	if (cancel)
 		store_db_run(db, STORE_SQL_EMAIL_CANCEL, SQL_T(key), SQL_T(error));
@@ -232,9 +265,9 @@ static int hold(struct store_db *db, struct store_req *r, const struct lead *l)
 		.stage = l->stage,
 		.due_ms = -1 };
 
-	if (l->state == LEAD_ENDED)
+	if (!lead_state_may(l->state, LEAD_HELD))
 		return store_refuse(r, CM_ESTATE, "the lead has ended");
-	store_lead_move(db, l->id, &to, NULL, r->u.act.source);
+	(void)store_lead_move(db, l->id, l->state, &to, NULL, r->u.act.source);
 	void_open(db, r);
 	return CM_OK;
 }
@@ -259,7 +292,7 @@ static int release(struct store_db *db, struct store_req *r, const struct lead *
 		return store_refuse(
 			r, CM_EBUSY, "a mail to it is under way: try again when that has ended");
 	if (l->state == LEAD_HELD || l->state == LEAD_ENDED)
-		store_lead_move(db, l->id, &to, NULL, NULL);
+		(void)store_lead_move(db, l->id, l->state, &to, NULL, NULL);
 	/* What is due at no time that there is would stay where it was. */
 	store_db_run(db, STORE_SQL_LEAD_REDUE, SQL_T(l->id), SQL_I(r->now_ms));
 	return CM_OK;

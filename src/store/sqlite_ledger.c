@@ -287,7 +287,8 @@ int store_op_outcome(struct store_db *db, struct store_req *r)
 	const char *person = store_key_person(&r->arena, r->u.outcome.key);
 	if (is_out(r->u.outcome.email_outcome))
 		store_lead_recount(db, r->u.outcome.lead_id, person);
-	store_lead_move(db, r->u.outcome.lead_id, &r->u.outcome.to,
+	/* Whatever becomes of the lead: what became of the mail is written down. */
+	(void)store_lead_move(db, r->u.outcome.lead_id, LEAD_IN_FLIGHT, &r->u.outcome.to,
 		store_claim_of(r->u.outcome.claim), error_of(r));
 	if (r->u.outcome.suppress)
 		suppress(db, r, id, person);
@@ -303,16 +304,20 @@ static bool may_be_moved(const struct lead *l)
 	       (l->state == LEAD_ENDED && l->reason == LEAD_REASON_COMPLETED);
 }
 
-static void resolve_lead(struct store_db *db, struct store_req *r, const char *lead_id)
+static int resolve_lead(struct store_db *db, struct store_req *r, const char *lead_id)
 {
 	struct lead lead;
 	bool ok;
 
 	if (!store_lead_find(db, &r->arena, STORE_SQL_LEAD_BY_ID, lead_id, &lead, &ok))
-		return;
+		return CM_OK;
 	store_lead_recount(db, lead_id, lead.person);
-	if (may_be_moved(&lead))
-		store_lead_move(db, lead_id, &r->u.resolve.to, NULL, NULL);
+	if (!may_be_moved(&lead))
+		return CM_OK;
+	int err = store_lead_check(r, lead.state, r->u.resolve.to.state);
+	if (!err)
+		(void)store_lead_move(db, lead_id, lead.state, &r->u.resolve.to, NULL, NULL);
+	return err;
 }
 
 static void resolve_email(struct store_db *db, struct store_req *r, const struct store_attempt *a)
@@ -341,7 +346,6 @@ int store_op_resolve(struct store_db *db, struct store_req *r)
 		1)
 		return store_refuse(r, CM_ESTATE, "it is not uncertain");
 	resolve_email(db, r, &r->u.resolve.attempt);
-	resolve_lead(db, r, r->u.resolve.attempt.lead_id);
 	r->u.resolve.attempt.state = to;
-	return CM_OK;
+	return resolve_lead(db, r, r->u.resolve.attempt.lead_id);
 }

@@ -142,8 +142,9 @@ void store_fact_add(struct store_db *db)
 static int run_op(struct store_db *db, struct store_req *r)
 {
 	int64_t before = sqlite3_total_changes64(db->h);
-	int err = ops[r->op].run(db, r);
 
+	db->is_dry = is_dry_run(r);
+	int err = ops[r->op].run(db, r);
 	if (ops[r->op].is_fact && !err && sqlite3_total_changes64(db->h) != before)
 		store_fact_add(db);
 	return err;

@@ -52,6 +52,7 @@ struct store_db {
 	struct plan_zones *zones; /* owned; NULL: nobody asked for one yet */
 	struct store_seal *seal; /* borrowed: from the backend; the reader's, for SEAL */
 	_Atomic bool *is_copy; /* borrowed: from the backend */
+	bool is_dry; /* what is done now is undone */
 };
 
 enum store_db_kind { STORE_DB_WRITER, STORE_DB_READER };
@@ -235,10 +236,15 @@ store_op_fn store_op_open_attempts, store_op_controls, store_op_tally, store_op_
 size_t store_buckets(struct store_db *db, struct mem_arena *a, enum store_sql sql,
 	const char *campaign, const char *mailbox, const char *stopped, struct store_bucket **ret);
 
-/* Where a lead goes (sqlite_leads.c). CLAIM: only when it is in flight by that claim; "": by any;
- * NULL: from any state. False: it is not. */
-bool store_lead_move(struct store_db *db, const char *lead_id, const struct store_lead_to *to,
-	const char *claim, const char *error);
+/* Where a lead goes (sqlite_leads.c) that was seen FROM. CLAIM: only when it is in flight by that claim;
+ * "": by any; NULL: from any state. CM_ENOENT: it is not; CM_ESTATE: there is no such move. */
+int store_lead_move(struct store_db *db, const char *lead_id, enum lead_state from,
+	const struct store_lead_to *to, const char *claim, const char *error);
+/* Every move that is made, for who debugs. */
+void store_lead_log(const struct store_db *db, const char *lead_id, enum lead_state from,
+	enum lead_state to, const char *why);
+/* Is there such a move? If not, that is R's answer. */
+int store_lead_check(struct store_req *r, enum lead_state from, enum lead_state to);
 /* The lead ends as REASON, unless it has ended and that says as much. */
 void store_lead_end(
 	struct store_db *db, const struct lead *l, enum lead_reason reason, const char *note);

@@ -195,3 +195,19 @@ def test_suppressions_imported_during_sending_hold_at_once(tmp_path):
         assert len(server.mails()) <= sent + taken
         assert coldmail.stop() == 0
         oracle.check(coldmail, server.mails())
+
+
+def test_who_debugs_sees_where_a_lead_went(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(
+            tmp_path, mailbox(ALI, server.port), campaign(), "log { level = debug }\n"
+        )
+        coldmail.import_leads(["a@take.example"])
+        coldmail.run_until_idle()
+        coldmail.ctl("leads", "stop", "a@take.example", "--because", "replied")
+        coldmail.ctl("leads", "release", "a@take.example", "--dry-run")
+        went = [(e["from"], e["to"], e.get("why")) for e in coldmail.events("lead_state")]
+        assert went[0] == ("queued", "in_flight", "claimed")
+        assert went[-1] == ("in_flight", "ended", "completed")
+        assert all(before[1] == after[0] for before, after in zip(went, went[1:]))
+        assert not coldmail.events("lead_move_refused")

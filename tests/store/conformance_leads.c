@@ -315,6 +315,43 @@ START_TEST(a_claim_brings_the_facts)
 }
 END_TEST
 
+/* Nobody's word puts a lead where the table of moves has no way to. */
+START_TEST(case_18_a_lead_goes_no_way_that_there_is_not)
+{
+	rig_import("bob@x.com", "founders");
+	struct rig_step s = rig_step_of(rig_claim(LEAD_STAGE_DRAFT));
+	struct store_req *r = rig_new(STORE_LEAD_SET);
+	r->u.lead_set.lead_id = s.lead.id;
+	r->u.lead_set.error = "a word";
+	r->u.lead_set.to = (struct store_lead_to){ .state = LEAD_IN_FLIGHT, .due_ms = -1 };
+	r = rig_ask(r);
+	ck_assert_int_eq(r->err, CM_ESTATE);
+	ck_assert_str_eq(r->why, "a lead may not go from in_flight to in_flight");
+	rig_ok(rig_act("bob@x.com", STORE_LEAD_END, LEAD_REASON_STOPPED));
+	ck_assert_int_eq(
+		rig_act("bob@x.com", STORE_LEAD_HOLD, LEAD_REASON_OPERATOR)->err, CM_ESTATE);
+	/* A reason that says more than the first one. */
+	rig_ok(rig_act("bob@x.com", STORE_LEAD_END, LEAD_REASON_OPTED_OUT));
+	ck_assert_int_eq(rig_get("bob@x.com")->u.get.lead.reason, LEAD_REASON_OPTED_OUT);
+	rig_ok(rig_act("bob@x.com", STORE_LEAD_RELEASE, LEAD_REASON_NONE));
+	ck_assert_int_eq(rig_get("bob@x.com")->u.get.lead.state, LEAD_QUEUED);
+}
+END_TEST
+
+/* What became of the mail is written down all the same. */
+START_TEST(case_18_an_outcome_survives_a_lead_that_cannot_go_there)
+{
+	struct rig_step s = rig_reserved("bob@x.com");
+
+	rig_ok(rig_slot(&s, 1));
+	struct store_req *r = rig_outcome_new(&s, 1, STORE_ATTEMPT_SENT);
+	r->u.outcome.to.state = LEAD_IN_FLIGHT;
+	rig_ok(rig_ask(r));
+	ck_assert_int_eq(rig.backend->count("attempts", "state = 'sent'"), 1);
+	ck_assert_int_eq(rig.backend->count("leads", "due = 0 OR step = 'second'"), 0);
+}
+END_TEST
+
 START_TEST(a_claimed_lead_is_given_back_once)
 {
 	struct store_req *r;
@@ -717,6 +754,8 @@ static Suite *make(const char *backend)
 	tcase_add_test(t, a_claim_takes_the_first_that_are_due);
 	tcase_add_test(t, a_claim_to_send_merges_its_mailbox_with_the_unbound);
 	tcase_add_test(t, a_claim_brings_the_facts);
+	tcase_add_test(t, case_18_a_lead_goes_no_way_that_there_is_not);
+	tcase_add_test(t, case_18_an_outcome_survives_a_lead_that_cannot_go_there);
 	tcase_add_test(t, a_claimed_lead_is_given_back_once);
 	tcase_add_test(t, a_hold_ends_when_its_time_has_come);
 	tcase_add_test(t, an_operator_holds_and_releases);

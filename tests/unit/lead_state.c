@@ -39,7 +39,7 @@ START_TEST(legal_moves)
 		[LEAD_QUEUED] = "++++",
 		[LEAD_HELD] = "++-+",
 		[LEAD_IN_FLIGHT] = "++-+",
-		[LEAD_ENDED] = "+---",
+		[LEAD_ENDED] = "+--+",
 	};
 	static const enum lead_state order[] = { LEAD_QUEUED, LEAD_HELD, LEAD_IN_FLIGHT,
 		LEAD_ENDED };
