@@ -79,9 +79,3 @@ void line_close(struct line *l);
 /* While the caller waits for the peer, virtual time must stand still: each line counts as
  * outstanding (loop_hold) from line_open() to on_open, and whenever this was set. */
 void line_expect(struct line *l, bool waiting);
-
-struct line_stats {
-	size_t open, connecting;
-	uint64_t opened, bytes_in, bytes_out;
-};
-struct line_stats line_stats(void);

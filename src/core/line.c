@@ -54,8 +54,6 @@ struct line {
 	char error[CURL_ERROR_SIZE];
 };
 
-static struct line_stats stats;
-
 static struct {
 	struct list lines; /* that wait to begin, in order */
 	struct loop_timer timer; /* the next turn */
@@ -85,10 +83,6 @@ static void drop_greeting(struct line *l)
 
 static void line_free(struct line *l)
 {
-	if (l->phase == LINE_CONNECTING)
-		stats.connecting--;
-	else
-		stats.open--;
 	if (l->node.next)
 		list_remove(&starts.lines, &l->node);
 	set_hold(l, false);
@@ -151,7 +145,6 @@ static bool take(struct line *l, const char *p, size_t n)
 {
 	size_t at = 0;
 
-	stats.bytes_in += n;
 	str_add(&l->in, p, n);
 	for (char *nl; (nl = memchr(l->in.p + at, '\n', l->in.len - at));) {
 		char *text = l->in.p + at;
@@ -236,7 +229,6 @@ static size_t push(struct line *l, const char *p, size_t n)
 		done += took;
 	}
 	l->sent += done;
-	stats.bytes_out += done;
 	return done;
 }
 
@@ -402,9 +394,6 @@ static void opened(struct line *l)
 	l->phase = LINE_OPEN;
 	line_curl_read_ahead(l->tls);
 	l->error[0] = '\0';
-	stats.connecting--;
-	stats.open++;
-	stats.opened++;
 	loop_timer_cancel(&l->timer);
 	ev_io_set(&l->io, fd, EV_READ);
 	ev_io_start(loop_ev(), &l->io);
@@ -460,7 +449,6 @@ struct line *line_open(const struct line_conf *conf, const struct line_events *e
 	l->io.data = l;
 	loop_timer_init(&l->timer, on_timer, l);
 	set_hold(l, true);
-	stats.connecting++;
 	l->easy = line_curl_new(&(struct line_curl_conf){
 		.line = conf,
 		.error = l->error,
@@ -484,9 +472,4 @@ void line_done(void)
 {
 	loop_timer_cancel(&starts.timer);
 	line_curl_done();
-}
-
-struct line_stats line_stats(void)
-{
-	return stats;
 }
