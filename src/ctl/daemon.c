@@ -91,6 +91,9 @@ static void print_status(const cJSON *s)
 	printf("coldmail %s   %s   up %s   store %s\n", ctl_text(s, "version"),
 		ctl_text(s, "status"), uptime, ctl_flag(ctl_get(s, "store"), "ok") ? "ok" : "DOWN");
 	print_times(s, now);
+	if (ctl_whole(s, "log_dropped"))
+		printf("log lines that nobody read in time, and that are lost: %" PRId64 "\n",
+			ctl_whole(s, "log_dropped"));
 	cJSON_ArrayForEach(reason, ctl_get(s, "reasons"))
 	{
 		struct str line = STR_INIT;

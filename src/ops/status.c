@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "coldmail/clock.h"
+#include "coldmail/log.h"
 #include "coldmail/loop.h"
 #include "coldmail/str.h"
 
@@ -217,6 +218,8 @@ static void on_survey(uint64_t id, const struct ops_survey *s)
 	add_store(out);
 	cJSON_AddStringToObject(out, "version", CM_VERSION);
 	ops_json_whole(out, "uptime_s", (clock_boot_ms() - started_ms) / CLOCK_SECOND_MS);
+	if (log_dropped())
+		ops_json_whole(out, "log_dropped", (int64_t)log_dropped());
 	ops_json_time(out, "now", clock_wall_ms());
 	ops_reply(c, out);
 }

@@ -1055,3 +1055,21 @@ def test_a_stop_in_the_middle_of_requests_answers_or_refuses_each(coldmail):
     assert coldmail.wait() == 0
     assert coldmail.count("SELECT count(*) FROM leads") >= added
     assert coldmail.ctl("audit")["findings"] == []
+
+
+def test_log_lines_that_nobody_read_are_counted(tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path / "c", mailbox(ALI, server.port), campaign(), "log { level = debug }\n"
+    ) as coldmail:
+        coldmail.import_leads(addresses(60))
+        nobody_reads, pipe = os.pipe()
+        coldmail.spawn(stdout=pipe, stderr=pipe)
+        coldmail.wait_sent(60)
+        status = coldmail.status()
+        assert status["log_dropped"] > 0
+        assert "log lines that nobody read in time" in run(coldmail, "status").stdout
+        assert coldmail.stop() == 0
+        os.close(pipe)
+        os.close(nobody_reads)
+        coldmail.start()
+        assert "log_dropped" not in coldmail.status()
