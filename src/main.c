@@ -244,7 +244,8 @@ static int start_store(void)
 {
 	const struct store_conf sc = { .path = app.conf->store_path,
 		.instance = app.instance,
-		.timeout_ms = app.conf->store_timeout_ms };
+		.timeout_ms = app.conf->store_timeout_ms,
+		.is_daemon = !app.maintenance };
 
 	return store_init(&sc);
 }

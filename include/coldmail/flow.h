@@ -148,6 +148,8 @@ struct flow_stats {
 	int64_t last_sent_ms; /* wall; 0: never */
 	uint64_t sent, refused, uncertain, held; /* since the start of the process */
 	size_t unrecorded; /* outcomes the store has not taken yet */
+	const char *unclean; /* the instance before this one, if that did not end well; else NULL */
+	int64_t unclean_since_ms; /* when that began; 0: unknown */
 	const char *store_why; /* why nothing new starts because of the store; NULL: nothing is
 				  wrong with it, or it has not answered yet. Until the next turn */
 	int64_t store_down_ms; /* wall: since then */

@@ -285,6 +285,9 @@ struct store_req {
 			const char *
 				migrated_backup; /* path of the copy made before a migration; NULL */
 			const char *restored; /* as store_stats().restored */
+			const char *unclean; /* the instance that worked with it last, if that did
+			                        not end well; NULL: it did, or it is a copy */
+			int64_t unclean_since_ms; /* when that began; 0: unknown */
 		} open;
 		struct
 		{ /* SEAL: what is beside the store and tells a copy from it (architecture.md) is
@@ -628,6 +631,7 @@ struct store_conf {
 	const char *path; /* SQLite file, absolute; borrowed during store_init() */
 	const char *instance; /* this process: "host:pid:random" */
 	int64_t timeout_ms; /* deadline of a request */
+	bool is_daemon; /* it works with the store: how it ends is remembered there */
 };
 
 /* Starts the lanes; opens nothing (send an OPEN). */

@@ -29,6 +29,19 @@ static void print_times(const cJSON *s, const char *now)
 	str_done(&next);
 }
 
+static void print_unclean(const cJSON *s, const char *now)
+{
+	const cJSON *end = ctl_get(s, "unclean_end");
+	struct str since = STR_INIT;
+
+	if (!end)
+		return;
+	ctl_add_when(&since, ctl_text(end, "since"), now);
+	printf("the run before this one, started %s, was killed or crashed: its log says more\n",
+		str_z(&since));
+	str_done(&since);
+}
+
 static void print_campaign(const cJSON *o, const char *now)
 {
 	const cJSON *leads = ctl_get(o, "leads");
@@ -91,6 +104,7 @@ static void print_status(const cJSON *s)
 	printf("coldmail %s   %s   up %s   store %s\n", ctl_text(s, "version"),
 		ctl_text(s, "status"), uptime, ctl_flag(ctl_get(s, "store"), "ok") ? "ok" : "DOWN");
 	print_times(s, now);
+	print_unclean(s, now);
 	if (ctl_whole(s, "log_dropped"))
 		printf("log lines that nobody read in time, and that are lost: %" PRId64 "\n",
 			ctl_whole(s, "log_dropped"));

@@ -195,6 +195,7 @@ void flow_done(void)
 	plan_zones_free(flow.zones);
 	mailbox_done_all();
 	free(flow.instance);
+	free(flow.unclean);
 }
 
 /* ---- birth ------------------------------------------------------------------------------------- */

@@ -177,6 +177,7 @@ extern struct flow_state {
 	enum flow_mode mode;
 	bool fast_forward;
 	char *instance; /* owned */
+	char *unclean; /* owned: stats.unclean */
 	void (*on_ready)(int err, const char *why);
 	void (*on_finished)(void);
 	bool opened, ready, draining, finished;

@@ -186,6 +186,21 @@ static void say_ready(int err, const char *why)
 		fn(err, why);
 }
 
+/* Killed, crashed, or without power: nobody may have seen it (case 17). */
+static void note_end(const struct store_req *r)
+{
+	char stamp[CLOCK_STAMP];
+
+	if (!r->u.open.unclean)
+		return;
+	free(flow.unclean);
+	flow.stats.unclean = flow.unclean = xstrdup(r->u.open.unclean);
+	flow.stats.unclean_since_ms = r->u.open.unclean_since_ms;
+	log_event(LOG_WARNING, "unclean_end",
+		LOG_S("since", clock_stamp(r->u.open.unclean_since_ms, stamp)),
+		LOG_S("instance", r->u.open.unclean));
+}
+
 static void on_opened(struct store_req *r)
 {
 	/* The first answer may end the process: main decides. Whatever comes later is waited for. */
@@ -203,6 +218,7 @@ static void on_opened(struct store_req *r)
 	if (r->u.open.migrated_backup)
 		log_event(LOG_NOTICE, "store_migrated", LOG_I("schema", r->u.open.schema),
 			LOG_S("backup", r->u.open.migrated_backup));
+	note_end(r);
 	if (r->u.open.restored)
 		log_event(LOG_ERR, "store_restored", LOG_S("why", r->u.open.restored),
 			LOG_S("remedy", FLOW_TAKEOVER_REMEDY));

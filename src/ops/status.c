@@ -193,6 +193,18 @@ static void add_store(cJSON *out)
 	ops_json_whole(o, "spool", (int64_t)f.unrecorded);
 }
 
+/* Until it has ended well once. */
+static void add_unclean(cJSON *out)
+{
+	const struct flow_stats f = flow_stats();
+
+	if (!f.unclean)
+		return;
+	cJSON *o = cJSON_AddObjectToObject(out, "unclean_end");
+	ops_json_time(o, "since", f.unclean_since_ms);
+	cJSON_AddStringToObject(o, "instance", f.unclean);
+}
+
 static void on_survey(uint64_t id, const struct ops_survey *s)
 {
 	static const char *const words[] = {
@@ -218,6 +230,7 @@ static void on_survey(uint64_t id, const struct ops_survey *s)
 	add_store(out);
 	cJSON_AddStringToObject(out, "version", CM_VERSION);
 	ops_json_whole(out, "uptime_s", (clock_boot_ms() - started_ms) / CLOCK_SECOND_MS);
+	add_unclean(out);
 	if (log_dropped())
 		ops_json_whole(out, "log_dropped", (int64_t)log_dropped());
 	ops_json_time(out, "now", clock_wall_ms());

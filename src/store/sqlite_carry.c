@@ -172,6 +172,8 @@ int store_carry(struct store_req *r, const char *from, const char *copy)
 	/* The backup is as it was: no copy of the copy is needed. */
 	if (!err)
 		err = store_schema_migrate(&c.db, NULL, store_schema_steps, store_schema_n, NULL);
+	if (!err)
+		store_running_end(&c.db); /* who ran when the backup was made */
 	if (err)
 		err = store_refuse(r, err, c.db.why);
 	else if (!store_db_open(&c.old, from, STORE_DB_READER, STORE_BUSY_MS))

@@ -104,6 +104,7 @@
 	X(META_GET, SEEK, "SELECT value FROM meta WHERE name = ?1")                                \
 	X(META_SET, NONE, "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO"   \
 		" UPDATE SET value = excluded.value")                                              \
+	X(META_DROP, SEEK, "DELETE FROM meta WHERE name = ?1")                                     \
 	X(FACTS, SEEK, "SELECT value FROM meta WHERE name = 'facts' AND typeof(value) ="           \
 		" 'integer'")                                                                      \
 	X(FACT_ADD, NONE, "INSERT INTO meta (name, value) VALUES ('facts', 1) ON CONFLICT (name)"  \

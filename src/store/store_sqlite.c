@@ -24,6 +24,8 @@ enum { LANE_WRITER, LANE_READER, LANE_BULK, N_LANES };
 
 struct backend {
 	char *path; /* owned */
+	char *instance; /* owned */
+	bool is_daemon, is_running; /* RUNNING: lane 0's */
 	int64_t timeout_ms;
 	struct store_place place; /* lane 0's */
 	struct store_keys keys; /* written by OPEN, before any other request is sent */
@@ -336,6 +338,19 @@ static void seal_at_end(struct backend *b)
 	free(why);
 }
 
+/* Of a copy the row tells nothing: another store's daemon wrote it. */
+static int open_running(struct backend *b, struct store_req *r)
+{
+	struct store_db *db = &b->db[LANE_WRITER];
+
+	if (b->seal.why)
+		store_running_end(db);
+	if (!b->is_daemon)
+		return CM_OK;
+	b->is_running = true;
+	return store_running_begin(db, r, b->instance);
+}
+
 static void run_open(struct backend *b, struct store_req *r)
 {
 	store_db_close(&b->db[LANE_WRITER]);
@@ -344,6 +359,8 @@ static void run_open(struct backend *b, struct store_req *r)
 		r->err = open_db(b, r);
 	if (!r->err)
 		r->err = open_seal(b, r);
+	if (!r->err)
+		r->err = open_running(b, r);
 	if (r->err)
 		return;
 	memcpy(r->u.open.person_secret, b->keys.person_secret, sizeof b->keys.person_secret);
@@ -361,6 +378,8 @@ static void *sqlite_make(const struct store_conf *conf)
 	/* Counting its memory costs SQLite a lock for each allocation. */
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	b->path = xstrdup(conf->path);
+	b->instance = xstrdup(conf->instance);
+	b->is_daemon = conf->is_daemon;
 	b->timeout_ms = conf->timeout_ms;
 	store_place_init(&b->place, b->path);
 	b->db[LANE_WRITER].person_secret = b->keys.person_secret;
@@ -376,6 +395,7 @@ static void sqlite_destroy(void *be)
 	store_place_done(&b->place);
 	mem_wipe(&b->keys, sizeof b->keys);
 	store_seal_done(&b->seal);
+	free(b->instance);
 	free(b->path);
 	free(b);
 }
@@ -441,6 +461,8 @@ static void sqlite_leave(void *be, size_t lane)
 {
 	struct backend *b = be;
 
+	if (lane == LANE_WRITER && b->is_running && b->db[lane].h)
+		store_running_end(&b->db[lane]);
 	if (lane == LANE_WRITER)
 		seal_at_end(b);
 	if (lane < sizeof b->db / sizeof *b->db)

@@ -195,6 +195,12 @@ int store_schema_check(struct store_db *db) __attribute__((warn_unused_result));
 int store_schema_keys(struct store_db *db, struct store_keys *ret)
 	__attribute__((warn_unused_result));
 
+/* This process works with the store from here on: R, an OPEN, learns of one that did not end well
+ * (sqlite_running.c). */
+int store_running_begin(struct store_db *db, struct store_req *r, const char *instance)
+	__attribute__((warn_unused_result));
+void store_running_end(struct store_db *db);
+
 /* A copy of the whole file FROM at PATH, all at once, in the place of an older one. RET_WHY: owned by
  * the caller. (sqlite_backup.c) */
 int store_copy_file(const char *from, const char *path, char **ret_why)
