@@ -7,6 +7,7 @@
  * emails in leads, and the tally (by the difference, which is right whatever happened meanwhile; a
  * number that is none is counted anew); and writes suppressions as they are looked up. Fields of a wrong
  * type: sqlite_fields.c.
+ * Then it looks a second time: what is not found any more was repaired, and nothing else.
  * Never changes an attempt: what no try says is a finding for people.
  */
 #include "sqlite_audit.h"
@@ -24,7 +25,8 @@
 
 void store_audit_find(struct audit *a, const char *line)
 {
-	if (a->r->u.audit.n_findings == FINDINGS_MAX)
+	a->n_seen++;
+	if (a->is_second || a->r->u.audit.n_findings == FINDINGS_MAX)
 		return;
 	a->r->u.audit.findings = store_grown(&a->r->arena, a->r->u.audit.findings,
 		a->r->u.audit.n_findings, sizeof *a->r->u.audit.findings);
@@ -33,7 +35,7 @@ void store_audit_find(struct audit *a, const char *line)
 
 void store_audit_fix(struct audit *a, struct fix fix)
 {
-	if (!a->r->u.audit.fix)
+	if (!a->r->u.audit.fix || a->is_second)
 		return;
 	a->fixes = store_grown(&a->page, a->fixes, a->n_fixes, sizeof *a->fixes);
 	a->fixes[a->n_fixes++] = fix;
@@ -162,7 +164,9 @@ static bool look_at_attempts(struct audit *a)
 	for (bool more = true; more; more = store_db_next(&a->snap, st)) {
 		struct store_row row = { .st = st, .arena = &a->page, .col = 1 };
 		struct attempt t = { .id = store_row_text(&row) };
-		bool is_slot = store_row_int(&row, 0);
+		bool is_slot = str_ends(t.id, "!"); /* its column may hold anything */
+
+		row.col++;
 
 		t.state = store_row_text(&row);
 		t.slot = store_row_text(&row);
@@ -218,11 +222,19 @@ static void check_lead(struct audit *a, const struct audited_lead *l)
 	if (!lead_state_parse(l->key.state, &state))
 		FIND(a, "leads %s: state \"%s\" is not known", l->email, l->key.state);
 	const char *status = lead_status(state, reason, l->ledger_n);
-	if (l->n_sent == l->ledger_n && l->last_sent_ms == l->ledger_last_ms &&
-		str_eq(l->status, status))
+	bool status_differs = !str_eq(l->status, status), n_differs = l->n_sent != l->ledger_n,
+	     last_differs = l->last_sent_ms != l->ledger_last_ms;
+	if (status_differs)
+		FIND(a, "leads %s: the ledger implies the status %s, not \"%s\"", l->email, status,
+			l->status);
+	if (n_differs)
+		FIND(a, "leads %s: the ledger implies n_sent %" PRId64 ", not %" PRId64, l->email,
+			l->ledger_n, l->n_sent);
+	if (last_differs)
+		FIND(a, "leads %s: the ledger implies last_sent_at %" PRId64 ", not %" PRId64,
+			l->email, l->ledger_last_ms, l->last_sent_ms);
+	if (!status_differs && !n_differs && !last_differs)
 		return;
-	FIND(a, "leads %s: %s, %" PRId64 " sent; the ledger implies %s, %" PRId64 " sent", l->email,
-		l->status, l->n_sent, status, l->ledger_n);
 	store_audit_fix(a, (struct fix){ .what = FIX_LEAD, .lead_id = l->id, .person = l->person });
 }
 
@@ -377,7 +389,7 @@ static void apply_all(struct audit *a)
 	store_db_release(db);
 	store_db_run(db, STORE_SQL_COMMIT);
 	if (!db->err)
-		a->r->u.audit.n_fixed += a->n_fixes;
+		a->n_applied += a->n_fixes;
 }
 
 /* ---- AUDIT ------------------------------------------------------------------------------------- */
@@ -387,17 +399,52 @@ static bool (*const parts[])(struct audit *a) = { store_field_emails, store_fiel
 	look_at_attempts, look_at_leads, look_at_tally, look_at_totals, look_at_patterns };
 #define N_PARTS (sizeof parts / sizeof *parts)
 
+static void take_snapshot(struct audit *a, const char *path)
+{
+	a->row = INT64_MIN;
+	if (store_db_open(&a->snap, path, STORE_DB_READER, STORE_BUSY_MS))
+		return;
+	store_db_run(&a->snap, STORE_SQL_BEGIN_READ);
+	store_db_int(&a->snap, 0, STORE_SQL_TALLY); /* the snapshot is taken by a read */
+}
+
 static struct audit *begin(const char *path, struct store_req *r)
 {
 	struct audit *a = xcalloc(1, sizeof *a);
 
 	r->u.audit.state = a;
-	a->row = INT64_MIN;
-	if (!store_db_open(&a->snap, path, STORE_DB_READER, STORE_BUSY_MS)) {
-		store_db_run(&a->snap, STORE_SQL_BEGIN_READ);
-		store_db_int(&a->snap, 0, STORE_SQL_TALLY); /* the snapshot is taken by a read */
-	}
+	take_snapshot(a, path);
 	return a;
+}
+
+static void end_look(struct audit *a)
+{
+	store_db_close(&a->snap);
+	store_patterns_done(&a->patterns);
+	mem_arena_done(&a->page);
+	mem_arena_done(&a->arena);
+}
+
+/* What was repaired is what is not found any more. */
+static bool needs_second_look(const struct audit *a)
+{
+	return a->part == N_PARTS && a->n_applied && !a->is_second && !a->snap.err &&
+	       !a->writer->err && !a->r->job.cancelled;
+}
+
+static void look_again(struct audit *a, const char *path)
+{
+	const struct audit first = *a;
+
+	end_look(a);
+	*a = (struct audit){ .writer = first.writer,
+		.r = first.r,
+		.is_second = true,
+		.n_applied = first.n_applied,
+		.n_seen_first = first.n_seen };
+	a->r->u.audit.checked_emails = a->r->u.audit.checked_attempts =
+		a->r->u.audit.checked_leads = 0;
+	take_snapshot(a, path);
 }
 
 static bool may_go_on(const struct audit *a)
@@ -430,10 +477,9 @@ static bool finish(struct audit *a)
 		r->err = store_refuse(r, a->snap.err, a->snap.why);
 	else if (a->writer->err)
 		r->err = store_refuse(r, a->writer->err, a->writer->why);
-	store_db_close(&a->snap);
-	store_patterns_done(&a->patterns);
-	mem_arena_done(&a->page);
-	mem_arena_done(&a->arena);
+	if (a->is_second && a->n_seen_first > a->n_seen)
+		r->u.audit.n_fixed = a->n_seen_first - a->n_seen;
+	end_look(a);
 	free(a);
 	r->u.audit.state = NULL;
 	return true;
@@ -452,5 +498,7 @@ bool store_slice_audit(struct store_db *writer, const char *path, struct store_r
 		if (clock_raw_us() > until_us)
 			break;
 	}
+	if (needs_second_look(a))
+		look_again(a, path);
 	return may_go_on(a) ? false : finish(a);
 }

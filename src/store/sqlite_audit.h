@@ -47,6 +47,10 @@ struct audit {
 	struct store_patterns patterns;
 	struct fix *fixes; /* of this page, in its arena */
 	size_t n_fixes;
+	size_t n_applied; /* in all */
+	size_t n_seen,
+		n_seen_first; /* findings, also those beyond what is told; FIRST: before repairs */
+	bool is_second; /* the look after the repairs: tells nothing, repairs nothing */
 };
 
 /* LINE lasts as long as the request. */
@@ -73,6 +77,7 @@ bool store_audit_is_count(sqlite3_stmt *st, int col);
 	X(NAME, "text in UTF-8 that is not empty")                                                 \
 	X(ADDRESS, "an address in its canonical form")                                             \
 	X(COUNT, "a whole number from 0 on")                                                       \
+	X(NUMBERED, "a whole number from 0 on")                                                    \
 	X(TIME, "a time in milliseconds since 1970, before the year 10000")                        \
 	X(END, "a time in milliseconds since 1970")                                                \
 	X(NUMBER, "a number")                                                                      \

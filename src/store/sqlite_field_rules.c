@@ -48,7 +48,7 @@ static const struct store_field fields[] = {
 	{ "emails", "campaign_id", KIND_NAME, BY_FIX, STORE_SQL_FIX_EMAIL_KEY },
 	{ "emails", "person", KIND_NAME, BY_FIX, STORE_SQL_FIX_EMAIL_KEY },
 	{ "emails", "step", KIND_NAME, BY_FIX, STORE_SQL_FIX_EMAIL_KEY },
-	{ "emails", "followup_number", KIND_COUNT, BY_BACKUP },
+	{ "emails", "followup_number", KIND_NUMBERED, BY_FIX, STORE_SQL_FIX_FOLLOWUP },
 	{ "emails", "email_type", KIND_TEXT, BY_NULL },
 	{ "emails", "to_email", KIND_TEXT, BY_BACKUP },
 	{ "emails", "from_email", KIND_TEXT, BY_BACKUP },
@@ -197,6 +197,8 @@ bool store_field_is_sound(struct mem_arena *a, sqlite3_stmt *st, int col, enum f
 		return text && is_object(text);
 	case KIND_COUNT:
 		return store_audit_is_count(st, col);
+	case KIND_NUMBERED:
+		return !is_null && store_audit_is_count(st, col);
 	case KIND_TIME:
 		return is_null || is_within(st, col, LAST_MS);
 	case KIND_END:

@@ -264,6 +264,9 @@ void store_field_fix(struct store_db *db, const struct fix *f)
 	case STORE_SQL_FIX_SENT_AT:
 		store_db_run(db, STORE_SQL_FIX_SENT_AT, SQL_I(f->row));
 		break;
+	case STORE_SQL_FIX_FOLLOWUP:
+		store_db_run(db, STORE_SQL_FIX_FOLLOWUP, SQL_I(f->row));
+		break;
 	case STORE_SQL_FIX_COUNT:
 		store_db_run(db, STORE_SQL_FIX_COUNT);
 		break;

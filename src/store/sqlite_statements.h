@@ -387,6 +387,10 @@
 		" FROM attempts a WHERE " STORE_ATTEMPTS_OF("a.", "emails.key") " AND a.key ="     \
 		" emails.key AND a.slot = 0 AND a.state IN ('sent', 'uncertain')) WHERE rowid ="   \
 		" ?1")                                                                             \
+	/* Steps are written in their order. */                                                    \
+	X(FIX_FOLLOWUP, SEEK, "UPDATE emails SET followup_number = (SELECT count(*) FROM emails b" \
+		" WHERE b.person = emails.person AND b.campaign_id = emails.campaign_id AND"       \
+		" b.rowid < emails.rowid) WHERE rowid = ?1")                                       \
 	X(FIX_TRY, SEEK, "UPDATE attempts SET key = ?2, n = ?3, slot = ?4, person = coalesce(?5,"  \
 		" person) WHERE rowid = ?1")                                                       \
 	X(FIX_COUNT, SMALL, "UPDATE tally SET n = (SELECT count(*) FROM leads counted_anew WHERE"  \

@@ -397,7 +397,11 @@ ODD_FIELDS = [
     ("emails", "sent_at", NEVER, str(NEVER), "audit --fix", True),
     ("emails", "status", b"x", "a BLOB of 1 byte", "audit --fix", True),
     ("emails", "subject", b"x", "a BLOB of 1 byte", "what a backup has", False),
-    ("emails", "followup_number", "one", 'the text "one"', "what a backup has", False),
+    ("emails", "followup_number", "one", 'the text "one"', "audit --fix", True),
+    ("emails", "followup_number", None, "NULL", "audit --fix", True),
+    ("emails", "sent_at", 1.5, "the number 1.5", "audit --fix", True),
+    ("leads", "last_sent_at", 1.5, "the number 1.5", "audit --fix", True),
+    ("tally", "n", 1.5, "the number 1.5", "audit --fix", True),
     ("attempts", "n", "one", 'the text "one"', "audit --fix", True),
     ("attempts", "slot", "no", 'the text "no"', "audit --fix", True),
     ("attempts", "key", b"x", "a BLOB of 1 byte", "audit --fix", True),
@@ -539,3 +543,46 @@ def test_case_12_one_unreadable_cell_lets_no_other_campaign_write(cell, tmp_path
         coldmail.import_leads(addresses(2), "investors")
         coldmail.run_until_idle()
         assert sorted(m.to[0] for m in server.mails()) == addresses(2)
+
+
+@pytest.mark.parametrize("field, value", [("n_sent", 7), ("last_sent_at", 1), ("status", "replied")])
+def test_case_11_an_audit_names_the_field_that_differs(field, value, tmp_path):
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path / "run", mailbox(ALI, server.port), campaign())
+        coldmail.import_leads(addresses(1))
+        coldmail.run_until_idle()
+        with coldmail.database(write=True) as db:
+            db.execute(f"UPDATE leads SET {field} = ?", (value,))
+        (told,) = coldmail.ctl("audit", status=1)["findings"]
+        assert "leads lead0@take.example: the ledger implies " in told
+        assert f" {field} " in told and str(value) in told.split("not ")[1]
+        assert coldmail.ctl("audit", "--fix")["fixed"] == 1
+        assert coldmail.ctl("audit")["findings"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE emails SET sent_at = 1.5",
+        "UPDATE emails SET followup_number = NULL",
+        "UPDATE tally SET n = 1.5",
+        "UPDATE attempts SET slot = 'x'",
+    ],
+)
+def test_case_11_repaired_is_what_the_next_look_finds_in_order(change, tmp_path):
+    """One more finding that only people can settle is not counted, however often it is asked."""
+    with FakeSmtp(tmp_path / "smtp") as server:
+        coldmail = Coldmail(tmp_path / "run", mailbox(ALI, server.port), campaign(steps=STEPS))
+        coldmail.import_leads(addresses(2))
+        coldmail.run_until_idle()
+        with coldmail.database(write=True) as db:
+            db.execute(change)
+            db.execute("UPDATE leads SET title = x'ff' WHERE email LIKE 'lead1%'")
+        before = len(coldmail.ctl("audit", status=1)["findings"])
+        assert not any("state" in f for f in coldmail.ctl("audit", status=1)["findings"])
+        assert coldmail.ctl("audit", "--fix", status=1)["fixed"] == before - 1
+        (left,) = coldmail.ctl("audit", status=1)["findings"]
+        assert "title" in left
+        assert coldmail.ctl("audit", "--fix", status=1)["fixed"] == 0
+        assert [e["followup_number"] for e in coldmail.rows(
+            "SELECT followup_number FROM emails ORDER BY person, rowid")] == [0, 1, 0, 1]
