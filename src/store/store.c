@@ -196,7 +196,12 @@ static void seal_them(void)
 static void answer_sealed(struct store_req *r, const struct store_req *seal)
 {
 	if (is_sealed_first(r) && seal->err && seal->err != CM_EPERM)
-		r->err = store_refuse(r, seal->err, seal->why);
+		r->err = store_refuse(r, seal->err,
+			mem_arena_printf(&r->arena,
+				"it is stored and holds, but the store's seal could not be "
+				"renewed, so "
+				"that a copy might not know of it: %s",
+				seal->why ? seal->why : cm_strerror(seal->err)));
 	req_end(r);
 }
 

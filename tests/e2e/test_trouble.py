@@ -134,7 +134,9 @@ def test_a_seal_that_cannot_be_written_is_an_outage_that_everybody_is_told_of(tm
         in_the_way.mkdir()
         (in_the_way / "x").touch()
         wait_until(lambda: coldmail.events("store_down"), what="it is noticed")
-        coldmail.ctl("suppress", "add", "zz@elsewhere.example")
+        told = coldmail.ctl("suppress", "add", "zz@elsewhere.example", status=69)
+        assert "it is stored and holds" in told["error"]
+        assert coldmail.count("SELECT count(*) FROM do_not_contact") == 1
         for start in ("of before", "anew"):
             status = coldmail.status()
             assert status["status"] == "unhealthy" and not status["store"]["ok"], start
