@@ -53,7 +53,7 @@ struct conf_campaign {
 	size_t n_closed;
 	struct conf_dates *freeze; /* in the file's order */
 	size_t n_freeze;
-	int domain_daily_limit; /* 0: none; enforced later */
+	int domain_daily_limit; /* mails to one domain in any 24 hours; 0: any number */
 	int canary; /* 0: none; enforced later */
 	int64_t recontact_ms; /* CLOCK_NEVER_MS: never */
 	int64_t expire_ms;
@@ -166,6 +166,9 @@ void conf_problems_done(struct conf_problems *p);
 
 const struct conf *conf_ref(const struct conf *c);
 void conf_unref(const struct conf *c); /* NULL is accepted */
+
+/* DOMAIN (lower case) is one of the large providers of mailboxes for everybody: no company's. */
+bool conf_is_webmail(const char *domain);
 
 /* NULL when there is none of that name. Borrowed from C. */
 const struct conf_mailbox *conf_find_mailbox(const struct conf *c, const char *address);

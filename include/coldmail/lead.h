@@ -92,6 +92,7 @@ const char *lead_stage_name(enum lead_stage s);
 	X(SMTP_UNKNOWN, "smtp_unknown", HELD, true)                                                \
 	X(SEND_UNCERTAIN, "send_uncertain", HELD, true)                                            \
 	X(THREAD_UNKNOWN, "thread_unknown", HELD, true)                                            \
+	X(DOMAIN_DAILY_LIMIT, "domain_daily_limit", HELD, false)                                   \
 	X(VERIFY_INVALID, "verify_invalid", HELD, true)                                            \
 	X(VERIFY_UNKNOWN, "verify_unknown", HELD, true)                                            \
 	/* ended */                                                                                \

@@ -191,6 +191,7 @@ struct store_claimed {
 	const char *suppressed_by; /* the pattern that covers it; NULL: none */
 	const char *
 		contacted_by; /* another campaign that wrote since recontact_since_ms; NULL: none */
+	int64_t domain_until_ms; /* its domain has no room before then (domain_limit); 0: it has */
 };
 
 /* The reason of who is to be forgotten: an import does not store such a person again. */
@@ -317,6 +318,7 @@ struct store_req {
 			                         are given back, and nobody else's word moves them */
 			int64_t recontact_since_ms; /* another campaign's mail since then blocks; INT64_MIN:
 			                               any mail ever; CLOCK_NEVER_MS: none does */
+			int domain_limit; /* mails to one domain in any 24 hours; 0: any number */
 			/* answer */
 			struct store_claimed *v;
 			size_t n;
@@ -357,7 +359,10 @@ struct store_req {
 			int renderer;
 			const char *instance; /* the claim's: the try is that claim's alone */
 			int64_t recontact_since_ms;
+			const char *domain; /* toward whose limit it counts; NULL: none */
+			int domain_limit; /* as in CLAIM */
 			/* answer: facts read after the insert */
+			int64_t domain_until_ms; /* there was no room for this one before then; 0: there was */
 			const char *suppressed_by, *contacted_by; /* NULL: no */
 			bool lead_moved; /* the lead is not this claim's any more */
 		} reserve;

@@ -13,25 +13,17 @@
 
 /* ---- mailboxes ------------------------------------------------------------------------------- */
 
-/* Where people have their own mailboxes: nobody else can prove that a mail is from there. */
-static const char *const webmails[] = { "gmail.com", "googlemail.com", "outlook.com", "hotmail.com",
-	"hotmail.co.uk", "live.com", "msn.com", "yahoo.com", "yahoo.co.uk", "ymail.com", "aol.com",
-	"icloud.com", "me.com", "mac.com", "gmx.de", "gmx.net", "gmx.com", "web.de", "t-online.de",
-	"mail.ru", "yandex.ru", "qq.com", "163.com", "126.com", "proton.me", "protonmail.com",
-	"free.fr", "orange.fr", "libero.it", "comcast.net" };
-
 static void check_webmail(
 	struct conf_load *l, const struct conf_node *section, const struct conf_mailbox *m)
 {
 	const char *at = strchr(m->address, '@');
 
-	for (size_t i = 0; at && i < sizeof webmails / sizeof *webmails; i++)
-		if (str_eq(at + 1, webmails[i]))
-			conf_warning(l, section->at,
-				"mailbox '%s' is a webmail address: %s closes accounts that write "
-				"to strangers, and receivers distrust them, expected an address "
-				"of a domain of your own",
-				m->address, webmails[i]);
+	if (at && conf_is_webmail(at + 1))
+		conf_warning(l, section->at,
+			"mailbox '%s' is a webmail address: %s closes accounts that write "
+			"to strangers, and receivers distrust them, expected an address "
+			"of a domain of your own",
+			m->address, at + 1);
 }
 
 static void check_ramp(

@@ -223,7 +223,7 @@ const struct conf_key conf_keys[] = {
 	  .def = "{}", AT2(conf_campaign, freeze, n_freeze),
 	  .help = "times of the year in which no mail goes out" },
 	{ .in = CONF_CAMPAIGN, .name = "domain_daily_limit", .type = CONF_INT,
-	  .flags = CONF_UNENFORCED, .def = "3", .max = MANY, AT(conf_campaign, domain_daily_limit),
+	  .def = "3", .max = MANY, AT(conf_campaign, domain_daily_limit),
 	  .help = "mails a day to one recipient domain, 0: any number" },
 	{ .in = CONF_CAMPAIGN, .name = "canary", .type = CONF_INT, .flags = CONF_UNENFORCED,
 	  .def = "20", .max = MANY, AT(conf_campaign, canary),

@@ -112,10 +112,22 @@ static bool is_timely(struct flow_item *it)
 	return flow_draft_end(it, LEAD_REASON_OVERDUE_EXPIRED, "expire_after");
 }
 
+/* The limit of its domain is held against the ledger again when its mail is reserved. */
+static bool has_domain_room(struct flow_item *it)
+{
+	const char *at = strrchr(it->claimed->lead.email, '@');
+
+	if (!it->claimed->domain_until_ms || !at || conf_is_webmail(at + 1))
+		return true;
+	flow_draft_hold(it, LEAD_REASON_DOMAIN_DAILY_LIMIT, FLOW_DOMAIN_FULL);
+	it->to.until_ms = it->claimed->domain_until_ms;
+	return false;
+}
+
 static bool check(struct flow_item *it)
 {
 	return may_be_written_to(it) && is_somebody_else(it) && is_verified(it) && find_step(it) &&
-	       is_still_open(it) && is_timely(it);
+	       is_still_open(it) && is_timely(it) && has_domain_room(it);
 }
 
 /* A draft that was reserved once keeps its words; a fresh one needs no second rendering. */
@@ -164,6 +176,7 @@ static struct store_req *claim_new(
 
 	r->u.claim.campaign = mem_arena_dup(&r->arena, c->name);
 	r->u.claim.stage = stage;
+	r->u.claim.domain_limit = c->conf->domain_daily_limit;
 	r->u.claim.max = n;
 	r->u.claim.before_ms = clock_wall_ms();
 	r->u.claim.stopped_steps = flow_steps_stopped(c->conf, &r->arena);

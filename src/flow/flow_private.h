@@ -109,7 +109,9 @@ struct flow_item {
 	const char *from; /* the sender's address, after it left the sender */
 	int64_t slot_asked_ms; /* boot */
 	const char *released; /* the attempt is released for this reason; NULL: see verdict */
-	enum lead_reason released_to; /* a lead that ends because of it; NONE: queued again */
+	enum lead_reason
+		released_to; /* a lead that ends or is held because of it; NONE: queued again */
+	int64_t released_until_ms; /* wall: held until then; 0: it ends */
 	struct mail_verdict verdict;
 };
 
@@ -286,6 +288,8 @@ void flow_send_slot(struct flow_item *it);
 void flow_send_dot(struct flow_item *it);
 void flow_record_enter(struct flow_item *it);
 void flow_record_give_back(struct flow_item *it);
+
+#define FLOW_DOMAIN_FULL "its domain got as many mails in 24 hours as domain_daily_limit allows"
 
 /* claim.c: takes the next N leads of C and sends each on its way. */
 void flow_claim_drafts(struct flow_campaign *c, size_t n);

@@ -64,13 +64,17 @@ static struct store_lead_to lead_after(const struct flow_item *it, const struct 
 /* The attempt never reached its dot because something here said no. */
 static struct flow_trouble released(const struct flow_item *it)
 {
-	bool ends = it->released_to != LEAD_REASON_NONE;
+	bool waits = it->released_until_ms, ends = it->released_to != LEAD_REASON_NONE && !waits;
+	int64_t left_ms = it->released_until_ms - clock_wall_ms();
 
 	return (struct flow_trouble){
 		.ruling = { MAIL_CLASS_SERVER_TRANSIENT, it->released },
 		.attempt = STORE_ATTEMPT_RELEASED,
 		.outcome = ends ? STORE_OUTCOME_CANCELLED : STORE_OUTCOME_NONE,
-		.lead = ends ? FLOW_LEAD_END : FLOW_LEAD_AGAIN,
+		.lead = ends    ? FLOW_LEAD_END
+			: waits ? FLOW_LEAD_DEFER
+				: FLOW_LEAD_AGAIN,
+		.wait_ms = left_ms > 0 ? left_ms : 0,
 		.reason = it->released_to,
 	};
 }

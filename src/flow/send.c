@@ -115,6 +115,13 @@ void flow_send_release(struct flow_item *it, const char *why, enum lead_reason t
 	flow_advance(it, FLOW_RECORDING);
 }
 
+/* The lead waits for more than its mailbox. */
+static void release_until(struct flow_item *it, enum lead_reason reason, int64_t until_ms)
+{
+	it->released_until_ms = until_ms;
+	flow_send_release(it, lead_reason_name(reason), reason);
+}
+
 /* That of IT's step, as the configuration has it now. */
 static const char *step_gate(const struct flow_item *it, const struct flow_campaign *c)
 {
@@ -144,6 +151,8 @@ static bool pass_gate(struct flow_item *it, const struct store_req *r)
 		flow_send_release(it, "already_contacted", LEAD_REASON_ALREADY_CONTACTED);
 	else if (r->u.reserve.lead_moved)
 		flow_send_release(it, "stopped", LEAD_REASON_NONE);
+	else if (r->u.reserve.domain_until_ms)
+		release_until(it, LEAD_REASON_DOMAIN_DAILY_LIMIT, r->u.reserve.domain_until_ms);
 	else if (flow.draining)
 		flow_send_release(it, "draining", LEAD_REASON_NONE);
 	else if (flow_wallclock_why())
@@ -230,6 +239,14 @@ static void too_late(struct flow_item *it)
 	flow_advance(it, FLOW_RETURN);
 }
 
+/* Toward whose limit IT counts; NULL: nobody's, its users have nothing to do with each other. */
+static const char *domain_of(const struct flow_item *it, struct mem_arena *a)
+{
+	const char *at = strrchr(it->claimed->email.to, '@');
+
+	return at && !conf_is_webmail(at + 1) ? mem_arena_dup(a, at + 1) : NULL;
+}
+
 void flow_send_reserve(struct flow_item *it)
 {
 	const struct store_email *e = &it->claimed->email;
@@ -259,6 +276,8 @@ void flow_send_reserve(struct flow_item *it)
 	r->u.reserve.identity = mem_arena_dup(&r->arena, it->identity);
 	r->u.reserve.renderer = MAIL_RENDERER;
 	r->u.reserve.instance = mem_arena_dup(&r->arena, it->batch->claim);
+	r->u.reserve.domain = domain_of(it, &r->arena);
+	r->u.reserve.domain_limit = it->campaign->domain_daily_limit;
 	r->u.reserve.recontact_since_ms = it->campaign->recontact_ms == CLOCK_NEVER_MS
 						  ? INT64_MIN
 						  : clock_wall_ms() - it->campaign->recontact_ms;

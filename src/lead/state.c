@@ -92,7 +92,8 @@ bool lead_reason_is_trouble(enum lead_reason r)
 
 bool lead_reason_is_passing(enum lead_reason r)
 {
-	return r == LEAD_REASON_SMTP_DEFERRED || r == LEAD_REASON_VERIFY_UNKNOWN;
+	return r == LEAD_REASON_SMTP_DEFERRED || r == LEAD_REASON_VERIFY_UNKNOWN ||
+	       r == LEAD_REASON_DOMAIN_DAILY_LIMIT;
 }
 
 static const char *status_never_sent(enum lead_state s, enum lead_reason r)
@@ -125,6 +126,7 @@ const char *lead_status(enum lead_state s, enum lead_reason r, int64_t n_sent)
 	case LEAD_REASON_SMTP_UNKNOWN:
 	case LEAD_REASON_SEND_UNCERTAIN:
 	case LEAD_REASON_THREAD_UNKNOWN:
+	case LEAD_REASON_DOMAIN_DAILY_LIMIT:
 	case LEAD_REASON_COMPLETED:
 	case LEAD_REASON_STOPPED:
 	case LEAD_REASON_ALREADY_CONTACTED:

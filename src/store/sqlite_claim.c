@@ -174,6 +174,23 @@ static bool is_who_it_says(struct store_db *db, const struct lead *l)
 	return str_eq(person, l->person);
 }
 
+/* Those that this claim has taken already have their place. */
+static int64_t domain_until(struct store_db *db, struct store_req *r, const struct store_claimed *c)
+{
+	const char *at = strrchr(c->lead.email, '@');
+	int left = r->u.claim.domain_limit;
+
+	if (!at || !left)
+		return 0;
+	for (size_t i = 0; i < r->u.claim.n; i++) {
+		const struct store_claimed *before = &r->u.claim.v[i];
+		const char *same = strrchr(before->lead.email, '@');
+
+		left -= !before->domain_until_ms && same && str_eq(same, at);
+	}
+	return store_fact_domain_until(db, at + 1, "", left ? left : -1, r->now_ms);
+}
+
 /* NULL, or what about the record cannot be worked with. */
 static const char *read_claimed(
 	struct store_db *db, struct store_req *r, int64_t row, struct store_claimed *c)
@@ -191,6 +208,7 @@ static const char *read_claimed(
 		return "the last step's row in emails is not readable";
 	if (c->has_email)
 		store_attempt_last(db, a, c->email.key, &c->last, &c->past);
+	c->domain_until_ms = domain_until(db, r, c);
 	c->suppressed_by = store_fact_suppressed(db, a, c->lead.email, c->lead.person, r->now_ms);
 	c->contacted_by = store_fact_contacted(
 		db, a, c->lead.person, c->lead.campaign, r->u.claim.recontact_since_ms);

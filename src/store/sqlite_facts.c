@@ -41,6 +41,29 @@ const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const
 	return st ? store_row_text(&row) : NULL;
 }
 
+/* What is under way may come to nothing: ask again soon. */
+#define UNDER_WAY_MS (20 * CLOCK_SECOND_MS)
+
+int64_t store_fact_domain_until(
+	struct store_db *db, const char *domain, const char *but, int limit, int64_t now_ms)
+{
+	/* What ended within the day was reserved within it, or a little before. */
+	const int64_t since_ms = now_ms - CLOCK_DAY_MS - CLOCK_HOUR_MS;
+
+	if (!limit || !domain)
+		return 0;
+	if (limit < 0)
+		return now_ms + UNDER_WAY_MS;
+	sqlite3_stmt *st = store_db_find(db, STORE_SQL_DOMAIN_USE, SQL_T(domain), SQL_I(since_ms),
+		SQL_T(but), SQL_I(limit - 1), SQL_I(now_ms));
+	if (!st)
+		return 0;
+	if (sqlite3_column_int64(st, 0))
+		return now_ms + UNDER_WAY_MS;
+	int64_t leaves_ms = sqlite3_column_int64(st, 1) + CLOCK_DAY_MS;
+	return leaves_ms > now_ms ? leaves_ms : 0;
+}
+
 /* ---- writing ---------------------------------------------------------------------------------- */
 
 bool store_fact_suppress(struct store_db *db, const struct store_suppression *s, int64_t now_ms)

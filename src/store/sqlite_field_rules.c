@@ -76,6 +76,7 @@ static const struct store_field fields[] = {
 	{ "attempts", "state", KIND_NAME, BY_BACKUP },
 	{ "attempts", "at", KIND_TIME, BY_BACKUP },
 	{ "attempts", "person", KIND_TEXT, BY_FIX, STORE_SQL_FIX_TRY },
+	{ "attempts", "domain", KIND_TEXT, BY_NULL },
 	{ "attempts", "campaign", KIND_TEXT, BY_BACKUP },
 	{ "attempts", "lead_id", KIND_TEXT, BY_BACKUP },
 	{ "attempts", "step", KIND_TEXT, BY_BACKUP },

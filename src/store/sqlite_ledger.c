@@ -109,7 +109,7 @@ static bool insert(
 		    SQL_T(r->u.reserve.lead_id), SQL_T(r->u.reserve.step), SQL_T(r->u.reserve.to),
 		    SQL_T(r->u.reserve.mailbox), SQL_T(r->u.reserve.message_id),
 		    SQL_T(r->u.reserve.sha256), SQL_I(r->u.reserve.renderer),
-		    SQL_T(r->u.reserve.instance)) != 1)
+		    SQL_T(r->u.reserve.instance), SQL_T(r->u.reserve.domain)) != 1)
 		return false;
 	store_db_run(db, STORE_SQL_EMAIL_FIX, SQL_T(key), SQL_T(r->u.reserve.mailbox),
 		SQL_I(r->u.reserve.date_ms), SQL_T(r->u.reserve.message_id),
@@ -118,8 +118,10 @@ static bool insert(
 }
 
 /* What might forbid the mail; read after the insert. */
-static void read_facts(struct store_db *db, struct store_req *r, const char *person)
+static void read_facts(struct store_db *db, struct store_req *r, const char *id, const char *person)
 {
+	r->u.reserve.domain_until_ms = store_fact_domain_until(
+		db, r->u.reserve.domain, id, r->u.reserve.domain_limit, r->now_ms);
 	r->u.reserve.suppressed_by =
 		store_fact_suppressed(db, &r->arena, r->u.reserve.to, person, r->now_ms);
 	r->u.reserve.contacted_by = store_fact_contacted(
@@ -153,7 +155,7 @@ int store_op_reserve(struct store_db *db, struct store_req *r)
 		return store_refuse(r, CM_ESTATE, why);
 	if (!insert(db, r, id, &e) && !is_repeated(db, r, id))
 		return is_there(db, r, id);
-	read_facts(db, r, e.person);
+	read_facts(db, r, id, e.person);
 	return CM_OK;
 }
 

@@ -115,10 +115,17 @@ static const char schema_7[] =
 " WHERE state = 'queued' AND stage = 'send';"
 "CREATE INDEX leads_odd ON leads (email) WHERE " STORE_LEAD_ODD ";";
 
+/* How many mails a domain got of late. Of those before, the last days count. */
+static const char schema_8[] =
+"ALTER TABLE attempts ADD COLUMN domain TEXT;"
+"UPDATE attempts SET domain = lower(substr(to_email, instr(to_email, '@') + 1))"
+" WHERE slot = 0 AND at > (strftime('%s', 'now') - 172800) * 1000;"
+"CREATE INDEX attempts_domains ON attempts (domain, at) WHERE domain IS NOT NULL;";
+
 /* clang-format on */
 
 const struct store_schema_step store_schema_steps[] = { { schema_1 }, { schema_2 }, { schema_3 },
-	{ schema_4 }, { schema_5 }, { schema_6 }, { schema_7 } };
+	{ schema_4 }, { schema_5 }, { schema_6 }, { schema_7 }, { schema_8 } };
 const size_t store_schema_n = sizeof store_schema_steps / sizeof *store_schema_steps;
 
 /* ---- versions --------------------------------------------------------------------------------- */

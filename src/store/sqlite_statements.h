@@ -238,9 +238,13 @@
 	X(ATTEMPT_SAME, SEEK, "SELECT 1 FROM attempts WHERE _id = ?1 AND state = 'reserved' AND"   \
 		" instance = ?2 AND mailbox = ?3 AND message_id = ?4 AND sha256 = ?5")             \
 	X(RESERVE, NONE, "INSERT INTO attempts (_id, key, n, slot, state, at, person, campaign,"   \
-		" lead_id, step, to_email, mailbox, message_id, sha256, renderer, instance)"       \
-		" VALUES (?1, ?2, ?3, 0, 'reserved', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"       \
-		" ?13, ?14) ON CONFLICT DO NOTHING")                                               \
+		" lead_id, step, to_email, mailbox, message_id, sha256, renderer, instance,"       \
+		" domain) VALUES (?1, ?2, ?3, 0, 'reserved', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"    \
+		" ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING")                                     \
+	X(DOMAIN_USE, SMALL, "SELECT state = 'reserved', iif(state = 'reserved', ?5,"              \
+		" coalesce(ended_at, at)) t FROM attempts WHERE domain = ?1 AND at >= ?2 AND"      \
+		" state IN ('reserved', 'sent', 'uncertain') AND _id <> ?3 ORDER BY t DESC LIMIT"  \
+		" 1 OFFSET ?4")                                                                    \
 	X(TRANSMITTED, SEEK, "SELECT 1 FROM attempts WHERE " STORE_ATTEMPTS_OF("", "?1") " AND"    \
 		" key = ?1 AND slot = 1 AND state = 'transmitting' LIMIT 1")                       \
 	X(ATTEMPT_MAILBOX, SEEK, "SELECT mailbox FROM attempts WHERE _id = ?1 AND slot = 0 AND"    \

@@ -33,7 +33,7 @@ mailbox "bench@sender.example" {{
 }}
 campaign "bench" {{
 	mailboxes = {{"bench@sender.example"}}  start = auto
-	window = 00:00-24:00  days = {{mon, tue, wed, thu, fri, sat, sun}}
+	domain_daily_limit = 0  window = 00:00-24:00  days = {{mon, tue, wed, thu, fri, sat, sun}}
 	step "one" {{ template = "{dir}/one.tmpl" }}
 }}
 """

@@ -33,7 +33,7 @@ mailbox "ali@example.com" {{
 campaign "founders" {{
 	mailboxes = {{"ali@example.com"}}
 	start = auto
-	window = 00:00-24:00  days = {{mon, tue, wed, thu, fri, sat, sun}}
+	domain_daily_limit = 0  window = 00:00-24:00  days = {{mon, tue, wed, thu, fri, sat, sun}}
 	step "intro" {{ template = "/etc/coldmail/intro.tmpl" }}
 }}
 """
