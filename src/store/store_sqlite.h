@@ -278,8 +278,8 @@ const char *store_fact_suppressed(struct store_db *db, struct mem_arena *a, cons
 	const char *person, int64_t now_ms);
 /* When DOMAIN has room for one more mail of at most LIMIT (0: any number; less: none) in 24 hours, the
  * attempt BUT left out; 0: now. */
-int64_t store_fact_domain_until(struct store_db *db, const char *domain, const char *but, int limit,
-	int64_t now_ms);
+int64_t store_fact_domain_until(
+	struct store_db *db, const char *domain, const char *but, int limit, int64_t now_ms);
 const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const char *person,
 	const char *campaign, int64_t since_ms);
 /* Adds a suppression; true: it is new. */

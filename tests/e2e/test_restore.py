@@ -201,11 +201,9 @@ def test_case_48_what_people_said_since_the_backup_is_carried_over(spoken, serve
 
 def test_a_backup_of_an_older_version_takes_it_too(spoken, server):
     with sqlite3.connect(spoken.folder / "copy.db") as db:
-        for name, columns in (("draft", "campaign"), ("send", "mailbox"), ("odd", "email")):
-            db.execute(f"DROP INDEX leads_{name}")
-            db.execute(f"CREATE INDEX leads_{name} ON leads ({columns})")
-        db.execute("ALTER TABLE leads DROP COLUMN zone")
-        db.execute("UPDATE meta SET value = 6 WHERE name = 'schema'")
+        db.execute("DROP INDEX attempts_domains")
+        db.execute("ALTER TABLE attempts DROP COLUMN domain")
+        db.execute("UPDATE meta SET value = 7 WHERE name = 'schema'")
     assert restore(spoken)["suppressions"] == 4
     assert mailed_after(spoken, server) == ["late@take.example", PEOPLE["silent"]]
 
