@@ -42,7 +42,7 @@ const char *store_fact_contacted(struct store_db *db, struct mem_arena *a, const
 }
 
 /* What is under way may come to nothing: ask again soon. */
-#define UNDER_WAY_MS (20 * CLOCK_SECOND_MS)
+#define UNDER_WAY_MS (5 * CLOCK_SECOND_MS)
 
 int64_t store_fact_domain_until(
 	struct store_db *db, const char *domain, const char *but, int limit, int64_t now_ms)

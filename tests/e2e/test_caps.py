@@ -92,7 +92,7 @@ def test_who_waits_is_told_until_when(server, tmp_path):
         assert len(server.mails()) == 2
 
 
-@pytest.mark.parametrize("where", ["slot.after", "dot.after", "outcome.before"])
+@pytest.mark.parametrize("where", ["dot.after", "outcome.before"])
 def test_case_40_a_kill_grants_nothing(where, server, tmp_path):
     with Coldmail(
         tmp_path / "run", mailbox(ALI, server.port), campaign(domain_daily_limit=2), test=True
