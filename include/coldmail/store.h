@@ -277,6 +277,7 @@ struct store_req {
 	int err; /* answer: CM_OK, or per request below; CM_ESTORE, CM_EFULL, CM_EIO:
 	                            the store is down, nothing was done, ask again later */
 	const char *why; /* with an error: text for people, in the arena; may be NULL */
+	bool is_stored; /* with an error: it was done all the same, only the seal does not know of it */
 	union {
 		struct { /* OPEN: lock, migrate, read the keys. CM_ELOCKED: another process;
 		            CM_EVERSION: a newer schema */

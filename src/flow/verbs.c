@@ -59,10 +59,11 @@ static void on_control(struct store_req *r)
 {
 	struct control_call *c = r->arg;
 	const struct store_control *v = r->u.control.v;
+	const bool is_stored = !r->err || r->is_stored;
 
-	if (!r->err || (!c->cb && flow_err_is_store(r->err)))
-		set_unkept(r, r->err);
-	if (!r->err) {
+	if (is_stored || (!c->cb && flow_err_is_store(r->err)))
+		set_unkept(r, !is_stored);
+	if (is_stored) {
 		for (size_t i = 0; i < r->u.control.n; i++)
 			apply(&v[i]);
 		log_event(LOG_NOTICE, v->value ? "control_set" : "control_removed",
@@ -71,9 +72,9 @@ static void on_control(struct store_req *r)
 		if (!v->value)
 			end_pause(v->name);
 		flow_plan_apply();
-	} else if (flow_err_is_store(r->err)) {
-		flow_store_failed(r->err, r->why);
 	}
+	if (flow_err_is_store(r->err))
+		flow_store_failed(r->err, r->why);
 	if (c->cb)
 		c->cb(c->arg, r->err, r->why, &r->u.control.voids);
 	free(c);

@@ -27,7 +27,7 @@ static void on_forgotten(struct store_req *r)
 {
 	struct ops_call *c = ops_call_find(r->id);
 
-	if (!r->err && !r->u.forget.dry_run)
+	if ((!r->err || r->is_stored) && !r->u.forget.dry_run)
 		flow_forget(r->u.forget.email);
 	if (!c || ops_fail_err(c, r->err, r->why))
 		return;

@@ -178,6 +178,8 @@ static void on_act(struct store_req *r)
 {
 	struct ops_call *c = ops_call_find(r->id);
 
+	if ((!r->err || r->is_stored) && !r->u.act.dry_run)
+		flow_poke(); /* whoever hung up meanwhile */
 	if (c && r->err == CM_ENOENT) {
 		on_no_lead(c, r);
 		return;
@@ -188,8 +190,6 @@ static void on_act(struct store_req *r)
 	cJSON_AddItemToObject(out, "lead", ops_json_lead(&r->u.act.lead));
 	cJSON_AddBoolToObject(out, "suppressed", r->u.act.suppress);
 	ops_json_voids(out, &r->u.act.voids);
-	if (!r->u.act.dry_run)
-		flow_poke();
 	ops_reply(c, out);
 }
 

@@ -195,13 +195,15 @@ static void seal_them(void)
 /* A store that is taken for a copy has no seal to renew; another failure is theirs, too. */
 static void answer_sealed(struct store_req *r, const struct store_req *seal)
 {
-	if (is_sealed_first(r) && seal->err && seal->err != CM_EPERM)
+	if (is_sealed_first(r) && seal->err && seal->err != CM_EPERM) {
+		r->is_stored = true;
 		r->err = store_refuse(r, seal->err,
 			mem_arena_printf(&r->arena,
 				"it is stored and holds, but the store's seal could not be "
 				"renewed, so "
 				"that a copy might not know of it: %s",
 				seal->why ? seal->why : cm_strerror(seal->err)));
+	}
 	req_end(r);
 }
 

@@ -137,6 +137,9 @@ def test_a_seal_that_cannot_be_written_is_an_outage_that_everybody_is_told_of(tm
         told = coldmail.ctl("suppress", "add", "zz@elsewhere.example", status=69)
         assert "it is stored and holds" in told["error"]
         assert coldmail.count("SELECT count(*) FROM do_not_contact") == 1
+        told = coldmail.ctl("pause", "campaign", "founders", status=69)
+        assert "it is stored and holds" in told["error"]
+        assert [r["reason"] for r in coldmail.ctl("why")][:2] == ["store_down", "campaign_paused"]
         for start in ("of before", "anew"):
             status = coldmail.status()
             assert status["status"] == "unhealthy" and not status["store"]["ok"], start
@@ -152,6 +155,8 @@ def test_a_seal_that_cannot_be_written_is_an_outage_that_everybody_is_told_of(tm
                 wait_until(lambda: len(coldmail.events("store_down")) > told, what="the same again")
         (in_the_way / "x").unlink()
         in_the_way.rmdir()
+        wait_until(lambda: coldmail.status()["store"]["ok"], what="it is up")
+        coldmail.ctl("resume", "campaign", "founders")
         coldmail.wait_sent(60, 60)
         assert coldmail.status()["status"] == "healthy"
 
