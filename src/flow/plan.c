@@ -202,6 +202,7 @@ static void apply(void)
 		c->conf = cc;
 		c->started = flow_has_started(cc);
 		c->paused = flow_is_paused("campaign", cc->name);
+		c->fed++; /* a claim that is under way knows the gates and windows of before */
 		c->draft_after_ms = 0;
 		c->strays = true;
 		g_hash_table_remove_all(c->feeds);

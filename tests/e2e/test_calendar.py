@@ -284,6 +284,28 @@ def test_a_reload_opens_and_closes(tmp_path, clock):
         assert coldmail.stop() == 0
 
 
+def test_a_claim_of_before_a_reload_says_nothing_about_the_hours_of_after(tmp_path, clock):
+    """A store that is slow over a reload: its answer knows the window that was, and is asked again."""
+    clock("2026-03-04T18:00:00Z")
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path, mailbox(ALI, server.port), campaign(**OFFICE), test=True
+    ) as coldmail:
+        coldmail.import_leads(addresses(3))
+        lock = sqlite3.connect(coldmail.store, isolation_level=None)
+        lock.execute("UPDATE leads SET stage = 'send'")  # what is claimed first
+        coldmail.start()
+        lock.execute("BEGIN IMMEDIATE")
+        coldmail.ctl("reload")  # claims, and waits for the store
+        coldmail.configure(
+            mailbox(ALI, server.port), campaign(window="09:00-19:00", days=WEEKDAYS)
+        )
+        coldmail.ctl("reload")
+        lock.execute("ROLLBACK")
+        lock.close()
+        coldmail.wait_sent(3)
+        assert coldmail.stop() == 0
+
+
 def test_case_40_downtime_makes_no_burst(tmp_path, clock):
     """What fell due in two weeks without the daemon goes out at the mailbox's pace, in its hours."""
     clock("2026-03-02T09:00:00Z")
