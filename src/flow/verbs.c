@@ -69,7 +69,7 @@ static void on_control(struct store_req *r)
 		log_event(LOG_NOTICE, v->value ? "control_set" : "control_removed",
 			LOG_S("name", v->name), LOG_S("value", v->value ? v->value : ""),
 			LOG_I("voided", r->u.control.voids.voided));
-		if (!v->value)
+		if (!v->value && c->cb)
 			end_pause(v->name);
 		flow_plan_apply();
 	}

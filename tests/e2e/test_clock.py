@@ -1,5 +1,7 @@
 """A wall clock that leaps, is set by hand, or was never right: nothing is sent by it, no day is granted
 by it, and whoever asks is told. What somebody does to the machine's clock is pretended (coldmail/clock.h)."""
+import sqlite3
+
 import pytest
 
 from daemon import ALI, Coldmail, addresses, campaign, mailbox
@@ -91,6 +93,26 @@ def test_it_goes_on_by_itself_when_the_clock_is_right_again(tmp_path, server, cl
         coldmail.wait_sent(3, seconds=40)
         assert coldmail.events("clock_trusted")
         assert not coldmail.rows("SELECT * FROM controls WHERE name = 'pause/clock'")
+
+
+def test_a_second_leap_is_not_believed_with_the_end_of_the_first(tmp_path, server, clock):
+    """The store was slow to note that the first was undone."""
+    with one(tmp_path, server, gap="90min") as coldmail:
+        coldmail.start()
+        coldmail.wait_sent(1)
+        leap(coldmail, clock, 2 * HOUR)
+        lock = sqlite3.connect(coldmail.store, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        clock(0)
+        wait_until(lambda: binding(coldmail) != "clock_untrusted", what="the first to be undone")
+        leap(coldmail, clock, 3 * HOUR)
+        lock.execute("ROLLBACK")
+        lock.close()
+        coldmail.wait_for(
+            "SELECT count(*) FROM controls WHERE name = 'pause/clock' AND value LIKE '%3h%'", 1
+        )
+        assert binding(coldmail) == "clock_untrusted"
+        assert len(server.mails()) == 1
 
 
 def test_a_clock_that_nobody_set_is_not_believed_at_the_start(tmp_path, server, clock):
