@@ -165,7 +165,7 @@ $(TESTED)/%: $(BUILD)/%
 endif
 
 check: $(programs) $(test_bin) ## every test; < 4 minutes
-	$(PYTEST) -n 2 $(PYTEST_ARGS) $(TESTS)
+	$(PYTEST) -n 4 $(PYTEST_ARGS) $(TESTS)
 
 crash: PYTEST_LIMIT := 3600
 crash: $(programs) ## each fail-point with each fault; a thousand kills at random moments (check: 200)
