@@ -110,6 +110,18 @@ static void diff_step(
 	free(where);
 }
 
+/* The list that both name has other days now, or calls them otherwise. */
+static bool is_list_rewritten(const struct conf_campaign *a, const struct conf_campaign *b)
+{
+	if (!str_eq(a->holidays, b->holidays))
+		return false;
+	bool same = a->n_closed == b->n_closed;
+	for (size_t i = 0; same && i < a->n_closed; i++)
+		same = a->closed[i].from_day == b->closed[i].from_day &&
+		       str_eq(a->closed[i].name, b->closed[i].name);
+	return !same;
+}
+
 static void diff_campaign(
 	struct diff *d, const struct conf_campaign *a, const struct conf_campaign *b)
 {
@@ -118,6 +130,8 @@ static void diff_campaign(
 
 	diff_keys(d, CONF_CAMPAIGN, where, a, b);
 	diff_keys(d, CONF_IDENTITY, where, &a->identity, &b->identity);
+	if (is_list_rewritten(a, b))
+		add(d, "~ %sholidays \"%s\" has another content", where, b->holidays);
 	if (!str_eq(old_steps, new_steps))
 		add(d, "~ %ssteps %s -> %s", where, old_steps, new_steps);
 	for (size_t i = 0; i < b->n_steps; i++) {

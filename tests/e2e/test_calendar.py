@@ -284,6 +284,26 @@ def test_a_reload_opens_and_closes(tmp_path, clock):
         assert coldmail.stop() == 0
 
 
+def test_a_reload_reads_the_list_of_holidays_again(tmp_path, clock):
+    clock("2026-03-04T10:00:00Z")
+    days = tmp_path / "days.txt"
+    days.write_text("2026-03-04 Ours\n")
+    with FakeSmtp(tmp_path / "smtp") as server, Coldmail(
+        tmp_path,
+        mailbox(ALI, server.port),
+        campaign(**OFFICE, holidays=f'"{days}"'),
+        test=True,
+    ) as coldmail:
+        coldmail.import_leads(addresses(1))
+        coldmail.start()
+        assert binding(coldmail.ctl("why"))["reason"] == "holiday" and not server.mails()
+        days.write_text("2026-03-05 Ours\n")
+        changes = [f'~ campaign founders: holidays "{days}" has another content']
+        assert coldmail.ctl("reload")["changes"] == changes
+        coldmail.wait_sent(1)
+        assert coldmail.ctl("reload")["changes"] == []
+
+
 def test_a_claim_of_before_a_reload_says_nothing_about_the_hours_of_after(tmp_path, clock):
     """A store that is slow over a reload: its answer knows the window that was, and is asked again."""
     clock("2026-03-04T18:00:00Z")
