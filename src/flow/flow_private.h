@@ -321,6 +321,8 @@ struct flow_sender *flow_sender_with_room(const struct conf_campaign *c, const c
 void flow_sender_feed(struct flow_sender *s);
 /* IT is not under way at its mailbox any more. A link on which no mail was started may take another. */
 void flow_sender_leave(struct flow_item *it);
+/* IT leaves its sender and waits for its turn again: nothing was reserved. */
+void flow_sender_turn_away(struct flow_item *it);
 /* S's mailbox failed in the way F; V says how. */
 void flow_sender_fault(struct flow_sender *s, enum mailbox_fault f, const struct mail_verdict *v);
 void flow_senders_reconfigure(void); /* links follow the new generation */

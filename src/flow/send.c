@@ -228,17 +228,6 @@ static void on_reserved(struct store_req *r)
 		flow_advance(it, FLOW_GO);
 }
 
-/* A connection that took long may come too late for today. Nothing is fixed yet: neither date nor sender. */
-static void too_late(struct flow_item *it)
-{
-	it->to = (struct store_lead_to){ .state = LEAD_QUEUED,
-		.stage = LEAD_STAGE_SEND,
-		.due_ms = -1,
-		.mailbox = it->claimed->email.mailbox };
-	flow_sender_leave(it);
-	flow_advance(it, FLOW_RETURN);
-}
-
 /* Toward whose limit IT counts; NULL: nobody's, its users have nothing to do with each other. */
 static const char *domain_of(const struct flow_item *it, struct mem_arena *a)
 {
@@ -252,8 +241,9 @@ void flow_send_reserve(struct flow_item *it)
 	const struct store_email *e = &it->claimed->email;
 	struct store_req *r;
 
+	/* A connection that took long may come too late for today. */
 	if (flow_hours_of(it).gate != PLAN_OPEN) {
-		too_late(it);
+		flow_sender_turn_away(it);
 		return;
 	}
 	if (render(it)) {

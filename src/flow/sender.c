@@ -77,19 +77,23 @@ static struct flow_item *next_of(struct list *v)
 	return list_entry(node, struct flow_item, wait_node);
 }
 
+void flow_sender_turn_away(struct flow_item *it)
+{
+	it->to = (struct store_lead_to){ .state = LEAD_QUEUED,
+		.stage = LEAD_STAGE_SEND,
+		.due_ms = -1,
+		.mailbox = it->claimed->email.mailbox };
+	flow_sender_leave(it);
+	flow_advance(it, FLOW_RETURN);
+}
+
 /* Who waits for a link goes back. */
 static void turn_away(struct flow_sender *s, const char *why)
 {
 	struct flow_item *it;
 
-	while ((it = next_of(&s->waiting))) {
-		it->to = (struct store_lead_to){ .state = LEAD_QUEUED,
-			.stage = LEAD_STAGE_SEND,
-			.due_ms = -1,
-			.mailbox = it->claimed->email.mailbox };
-		flow_sender_leave(it);
-		flow_advance(it, FLOW_RETURN);
-	}
+	while ((it = next_of(&s->waiting)))
+		flow_sender_turn_away(it);
 	while ((it = next_of(&s->reserved)))
 		flow_send_release(it, why, LEAD_REASON_NONE);
 }
