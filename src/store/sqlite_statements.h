@@ -327,10 +327,10 @@
 	X(FORGET_EMAIL, SEEK, "UPDATE emails SET to_email = '', subject = '', body = '',"          \
 		" error_message = NULL WHERE key = ?1 AND (to_email IS NOT '' OR subject IS NOT"   \
 		" '' OR body IS NOT '' OR error_message IS NOT NULL)")                             \
-	X(FORGET_ATTEMPTS, SEEK, "UPDATE attempts SET to_email = '', text = NULL, queue_id ="      \
-		" NULL, server_message_id = NULL WHERE " STORE_ATTEMPTS_OF("", "?1") " AND key ="  \
-		" ?1 AND slot = 0 AND (to_email IS NOT '' OR text IS NOT NULL OR queue_id IS NOT"  \
-		" NULL OR server_message_id IS NOT NULL)")                                         \
+	X(FORGET_ATTEMPTS, SEEK, "UPDATE attempts SET to_email = '', domain = NULL, text = NULL,"  \
+		" queue_id = NULL, server_message_id = NULL WHERE " STORE_ATTEMPTS_OF("", "?1")    \
+		" AND key = ?1 AND slot = 0 AND (to_email IS NOT '' OR domain IS NOT NULL OR text" \
+		" IS NOT NULL OR queue_id IS NOT NULL OR server_message_id IS NOT NULL)")          \
 	X(FORGET_FAULT, SMALL, "UPDATE mailboxes SET why = '' WHERE instr(lower(why), ?1) > 0")    \
 	X(FORGET_EVIDENCE, SEEK, "UPDATE do_not_contact SET evidence = NULL WHERE pattern = ?1"    \
 		" AND instr(lower(evidence), ?2) > 0")                                             \

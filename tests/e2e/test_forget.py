@@ -49,6 +49,7 @@ def test_no_byte_of_a_person_stays(runs, coldmail):
     answer = coldmail.ctl("forget", "Ada.Unmistakable@Take.example")
     assert answer == {"leads": 1, "emails": 1, "attempts": 1, "suppressions": 1, "scrubbed": True}
     assert not found(coldmail)
+    assert not coldmail.count("SELECT count(*) FROM attempts WHERE to_email = '' AND domain IS NOT NULL")
     if runs:
         assert coldmail.stop() == 0
         assert not found(coldmail)
