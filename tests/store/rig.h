@@ -135,7 +135,9 @@ static void rig_forget(void)
 
 static void rig_make_dir(void)
 {
-	snprintf(rig.dir, sizeof rig.dir, "/tmp/cm-store-XXXXXX");
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(rig.dir, sizeof rig.dir, "%s/cm-store-XXXXXX", tmp ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(rig.dir));
 	rig.now_ms = NOW;
 }
