@@ -164,15 +164,17 @@ $(TESTED)/%: $(BUILD)/%
 	$(call quiet,WRAP)printf '#!/bin/sh\nexec $(MEMCHECK) %s "$$@"\n' $(abspath $<) > $@ && chmod +x $@
 endif
 
-check: $(programs) $(test_bin) ## every test; < 4 minutes
+check: $(programs) $(test_bin) ## every test; about 5 minutes
 	$(PYTEST) -n 4 $(PYTEST_ARGS) $(TESTS)
 
 crash: PYTEST_LIMIT := 3600
 crash: $(programs) ## each fail-point with each fault; a thousand kills at random moments (check: 200)
 	COLDMAIL_KILLS=1000 COLDMAIL_PAIRS=all $(PYTEST) -n 2 $(PYTEST_ARGS) tests/crash
 
+# Without the two that read and count by the million: ASan has seen them.
 valgrind: ## the unit tests and whole campaigns under valgrind
-	$(MAKE) VALGRIND=1 check TESTS='tests/test_programs.py tests/e2e/test_corridor.py'
+	$(MAKE) VALGRIND=1 check PYTEST_ARGS="-k 'not lead_files and not plan_calendar'" \
+		TESTS='tests/test_programs.py tests/e2e/test_corridor.py'
 
 FUZZ_SECONDS ?= 60
 fuzz: ## search with libFuzzer, FUZZ_SECONDS (60) a target; new inputs stay in build/fuzz/corpus

@@ -209,6 +209,9 @@ static void turn(void *arg)
 
 	h->has_resumed = false;
 	MHD_run(h->mhd);
+	/* At its limit of connections it stops listening, and listens again only when it runs after they
+	 * have ended: if all ended in this run, nothing would call it any more. */
+	MHD_run(h->mhd);
 	if (h->has_resumed) /* answered at once */
 		loop_timer_in(&h->timer, 0);
 	else if (MHD_get_timeout(h->mhd, &ms) == MHD_YES)

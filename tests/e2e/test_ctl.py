@@ -912,6 +912,24 @@ def test_whoever_stops_in_the_middle_of_a_request_keeps_nobody_out(tmp_path):
             coldmail.ctl("suppress", "add", "a@b.example")
 
 
+def test_a_burst_of_connections_that_end_at_once_keeps_nobody_out_for_good(tmp_path):
+    with Coldmail(tmp_path) as coldmail:
+        coldmail.start()
+        for _ in range(3):
+            held = []
+            for _ in range(300):
+                half = socket.socket(socket.AF_UNIX)
+                half.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    half.connect(str(coldmail.socket))
+                    half.send(b"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+                held.append(half)
+            time.sleep(0.3)
+            for half in held:
+                half.close()
+        coldmail.ctl("suppress", "add", "a@b.example")
+
+
 def test_a_command_waits_for_the_store_of_a_daemon_that_just_started(tmp_path):
     with Coldmail(tmp_path, mailbox(ALI, 1), campaign(start="manual")) as coldmail:
         coldmail.import_leads(addresses(1))
