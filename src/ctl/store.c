@@ -123,7 +123,7 @@ static const char *plural(int64_t n)
 	return n == 1 ? "" : "s";
 }
 
-static void print_doubt(FILE *out, const cJSON *answer)
+static void print_doubt(const struct ctl *c, FILE *out, const cJSON *answer)
 {
 	int64_t steps = ctl_whole(answer, "steps"), leads = ctl_whole(answer, "leads");
 	const char *since = ctl_text(answer, "since");
@@ -139,6 +139,12 @@ static void print_doubt(FILE *out, const cJSON *answer)
 			*since ? str_z(&when) : "the copy was made");
 	else
 		fputs("No step is in doubt.\n", out);
+	/* What happened to the other copy after this one was made, its ledger alone knows. */
+	if (!ctl_option(c, "moved"))
+		fputs("Leads imported, released or resumed since then are not known here: import "
+		      "or release "
+		      "them\nagain only when you know that they were not mailed.\n",
+			out);
 	str_done(&when);
 }
 
@@ -153,7 +159,7 @@ static int show_doubt(const struct ctl *c)
 		ctl_print_json(answer);
 		return CM_EXIT_OK;
 	}
-	print_doubt(c->json ? stderr : stdout, answer); /* before a question */
+	print_doubt(c, c->json ? stderr : stdout, answer); /* before a question */
 	cJSON_Delete(answer);
 	return CM_EXIT_OK;
 }
@@ -163,7 +169,7 @@ static void print_takeover(const struct ctl *c, const cJSON *answer)
 	int64_t steps = ctl_whole(answer, "steps");
 
 	if (c->yes)
-		print_doubt(stdout, answer);
+		print_doubt(c, stdout, answer);
 	puts("This store sends from here on.");
 	if (steps)
 		printf("%" PRId64 " step%s uncertain; to settle them: coldmailctl sends --outcome "
