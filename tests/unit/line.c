@@ -341,6 +341,7 @@ static struct {
 	struct line *lines[MANY]; /* NULL: it has ended */
 	int fds[MANY];
 	int came, came_in_a_turn, ended;
+	int64_t skip_ms; /* once, when the first ones have come */
 	struct loop_timer timer;
 } many;
 
@@ -363,6 +364,10 @@ static void count_many(void *arg)
 		many.fds[many.came++] = fd;
 	if (many.came - before > many.came_in_a_turn)
 		many.came_in_a_turn = many.came - before;
+	if (many.came && many.skip_ms) {
+		clock_skip_ms(many.skip_ms);
+		many.skip_ms = 0;
+	}
 	loop_timer_in(&many.timer, 0);
 }
 
@@ -402,6 +407,21 @@ START_TEST(of_many_at_once_a_few_begin_in_a_turn)
 }
 END_TEST
 
+/* Those that have begun run out of time, those that wait do not. */
+START_TEST(the_limit_begins_when_it_is_a_lines_turn)
+{
+	many.skip_ms = 70000;
+	open_many(60000, 0);
+	for (int i = 0; i < 500 && many.came < MANY; i++)
+		run_for(20);
+	ck_assert_int_eq(many.came, MANY);
+	run_for(20);
+	ck_assert_int_ge(many.ended, 1);
+	ck_assert_int_le(many.ended, 16);
+	close_many();
+}
+END_TEST
+
 START_TEST(closed_before_it_was_its_turn)
 {
 	open_many(5000, 0);
@@ -427,6 +447,7 @@ int main(void)
 	tcase_add_test(tc, unknown_name);
 	tcase_add_test(tc, connect_limit);
 	tcase_add_test(tc, of_many_at_once_a_few_begin_in_a_turn);
+	tcase_add_test(tc, the_limit_begins_when_it_is_a_lines_turn);
 	tcase_add_test(tc, closed_before_it_was_its_turn);
 	tcase_add_loop_test(tc, closed_while_connecting, 0, 2);
 	suite_add_tcase(s, tc);
